@@ -1,0 +1,246 @@
+"""What a family of models owes the training loop, and nothing more.
+
+A *learner* is one module that owns every network of a generative model. It names its *players* (networks that move
+together under one optimizer) and the *phases* of one training round (who moves, on what signal, how often). The loop
+in `gen_dist/training/round.py` is the only code that calls `backward` and `step`.
+
+A learner never asks how many workers there are. Its signal sees one micro-batch and draws all its randomness from
+torch's global generator, which the loop seeds for that micro-batch; so any number of workers trains the same model.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from gen_dist.optimization import LearningRateSchedule, OptimizerConfig
+from gen_dist.types import DataSpec, ImageBatch, Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a signal is computed.
+
+    Attributes:
+        moment: the clock.
+        repeat: which repeat of its phase this is, from 0.
+        micro_batch: which part of the global batch this is, from 0.
+        memory: tensors that belong to this micro-batch (persistent chains, image pools). It goes where the
+            micro-batch goes and is checkpointed. An entry keeps its shape and dtype once it is written.
+    """
+
+    moment: Moment
+    repeat: int
+    micro_batch: int
+    memory: dict[str, Tensor]
+
+
+class Signal(Protocol):
+    """What one micro-batch says about how a player should move.
+
+    Attributes:
+        metrics: detached scalars for people to read; averaged over all micro-batches.
+        statistics: detached tensors for `Learner.settle`; averaged over all micro-batches.
+    """
+
+    @property
+    def metrics(self) -> Mapping[str, Tensor]: ...
+    @property
+    def statistics(self) -> Mapping[str, Tensor]: ...
+    def deposit(self, parameters: Sequence[nn.Parameter], weight: float) -> None:
+        """Add `weight` times the gradient to `.grad` of `parameters` and of nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A differentiable scalar. Players that it only flows through keep their gradients clean."""
+
+    value: Float[Tensor, ""]
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", {"loss": self.value.detach(), **self.metrics})
+
+    def deposit(self, parameters: Sequence[nn.Parameter], weight: float) -> None:
+        torch.autograd.backward(self.value * weight, inputs=list(parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """A gradient that was estimated without autograd, as in contrastive divergence."""
+
+    values: Mapping[nn.Parameter, Tensor]
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def deposit(self, parameters: Sequence[nn.Parameter], weight: float) -> None:
+        for parameter in parameters:
+            gradient = parameter.grad
+            assert gradient is not None, "the loop allocates gradients before it asks for a deposit"
+            gradient.add_(self.values[parameter], alpha=weight)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Player:
+    """Networks that move together under one optimizer.
+
+    Attributes:
+        module: owner of the parameters that move. No parameter belongs to two players.
+        optimizer: which optimizer, with its learning rate.
+        schedule: factor on the learning rate as a function of the moment.
+        ema_decay: decay per step of the exponential moving average that is evaluated instead of the weights, or
+            None for none. Early steps use the smaller (1 + step) / (10 + step).
+    """
+
+    module: nn.Module
+    optimizer: OptimizerConfig
+    schedule: LearningRateSchedule = LearningRateSchedule()
+    ema_decay: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Phase:
+    """One player's turn in a round.
+
+    Attributes:
+        name: prefix of its metrics, unique among the learner's phases.
+        player: who moves.
+        signal: bound method of the learner that maps a micro-batch to a `Signal`.
+        repeats: steps per round. Repeat 0 sees the round's batch, each further repeat draws a fresh one.
+        every: the phase is due in rounds whose number is a multiple of this.
+    """
+
+    name: str
+    player: str
+    signal: Callable[[ImageBatch, Context], Signal]
+    repeats: int | Callable[[Moment], int] = 1
+    every: int = 1
+
+    def repeats_at(self, moment: Moment) -> int:
+        """Steps that this phase takes in the round at `moment`; 0 when it is not due."""
+        if moment.round % self.every:
+            return 0
+        return self.repeats if isinstance(self.repeats, int) else self.repeats(moment)
+
+
+class Learner(nn.Module, ABC):
+    """A generative model (or a classifier) as the loop sees it.
+
+    Everything that training changes is a parameter of a player or a *persistent* buffer: those are synchronised,
+    checkpointed and masked when a step is not finite. A constant (a mask, a fixed basis) is a non-persistent buffer.
+    """
+
+    @property
+    @abstractmethod
+    def players(self) -> Mapping[str, Player]:
+        """The players by name, in a fixed order."""
+
+    @property
+    @abstractmethod
+    def phases(self) -> Sequence[Phase]:
+        """The phases of one round, in the order in which they run."""
+
+    def prepare(self, batch: ImageBatch) -> None:
+        """Initialise from data, once, before the first round; every worker passes the same batch."""
+        return None
+
+    def active(self, player: str, moment: Moment) -> list[nn.Parameter]:
+        """The parameters that move now: the same list, in the same order, on every worker."""
+        return [p for p in self.players[player].module.parameters() if p.requires_grad]
+
+    def settle(self, player: str, statistics: Mapping[str, Tensor]) -> None:
+        """After a player's step, with the same input on every worker: move codebooks, anchors; clip weights.
+
+        It may change persistent buffers, and may project parameters provided that projecting twice changes nothing.
+        """
+        return None
+
+    def finalise(self, batches: Sequence[ImageBatch]) -> None:
+        """Prepare a copy for evaluation, e.g. re-estimate batch-norm statistics; `batches` are training images."""
+        return None
+
+
+class ModelConfig(Protocol):
+    """The configuration of one family: a frozen dataclass beside the learner that it builds."""
+
+    def build(self, data: DataSpec) -> Learner:
+        """A freshly initialised learner for such data; randomness comes from torch's global generator.
+
+        Raises:
+            ValueError: the data does not suit the model (say, an image size that the network can't make).
+        """
+        ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Can draw new images."""
+
+    def sample(
+        self, num: int, *, condition: Tensor | None = None, temperature: float = 1.0
+    ) -> UInt8[Tensor, "n c h w"]:
+        """Draw `num` images in evaluation mode from torch's global generator (see `gen_dist.sampling`)."""
+        ...
+
+
+LikelihoodKind = Literal["exact", "lower bound", "estimate"]
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """Can say how probable an image is.
+
+    Attributes:
+        likelihood_kind: what `log_probability` returns.
+        likelihood_of: "8-bit" images, or "binary" images thresholded at 128.
+    """
+
+    @property
+    def likelihood_kind(self) -> LikelihoodKind: ...
+    @property
+    def likelihood_of(self) -> Literal["8-bit", "binary"]: ...
+    def log_probability(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """Log-probability of each image in nats; what is drawn to estimate it comes from torch's global generator."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Can map images to latent vectors."""
+
+    def encode(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b z"]: ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Can map latent vectors to images."""
+
+    def draw_latents(self, num: int) -> Float[Tensor, "n z"]: ...
+    def decode(self, latents: Float[Tensor, "n z"]) -> UInt8[Tensor, "n c h w"]: ...
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """Can map images to class logits and to the features before them (an extractor for evaluation)."""
+
+    def logits(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]: ...
+    def features(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b f"]: ...
+
+
+CAPABILITIES: tuple[tuple[str, type], ...] = (
+    ("samples", Samples),
+    ("scores", Scores),
+    ("encodes", Encodes),
+    ("decodes", Decodes),
+    ("classifies", Classifies),
+)
+
+
+def capabilities(learner: Learner) -> tuple[str, ...]:
+    """Names of what a learner can do beyond training."""
+    return tuple(name for name, protocol in CAPABILITIES if isinstance(learner, protocol))

@@ -1,0 +1,22 @@
+"""Whole run configurations by name."""
+
+from gen_dist.config import RunConfig
+from gen_dist.presets import autoregressive, boltzmann, classifier, flow, gan, vae
+from gen_dist.presets.preset import Preset
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for module in (gan, vae, autoregressive, flow, boltzmann, classifier)
+    for preset in module.PRESETS
+}
+
+
+def preset(name: str) -> RunConfig:
+    """The configuration of a preset.
+
+    Raises:
+        ValueError: there is none of that name; the message lists those that exist.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}; choose from: {', '.join(PRESETS)}")
+    return PRESETS[name].build()
