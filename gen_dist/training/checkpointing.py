@@ -1,0 +1,125 @@
+"""Writing checkpoints in the background, and finding the one to go on from."""
+
+import queue
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import final
+
+from gen_dist.data.storage import Storage
+from gen_dist.training.checkpoint import (
+    MANIFEST,
+    Checkpoint,
+    CheckpointError,
+    complete_keys,
+    read_checkpoint,
+    write_checkpoint,
+)
+
+_ATTEMPTS = 4
+_FIRST_PAUSE_SECONDS = 1.0
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written or read; training goes on."""
+
+
+@final
+class CheckpointWriter:
+    """Writes checkpoints from a thread, so that training never waits for a disk or a network.
+
+    A failed write is tried again a few times, then reported as a warning: the run goes on and the next checkpoint may
+    succeed. Only `close` raises, when the newest checkpoint could not be written.
+
+    Args:
+        storage: the folder that holds the checkpoints of one run.
+        keep: how many complete checkpoints stay.
+        on_written: called from the thread with each key that became visible.
+        pause: waits between attempts; tests pass one that does not.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        keep: int,
+        on_written: Callable[[str], None] | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.storage = storage
+        self.keep = keep
+        self.last_key: str | None = None
+        self._on_written = on_written
+        self._pause = pause
+        self._failure: Exception | None = None
+        self._queue: queue.Queue[Checkpoint | None] = queue.Queue(maxsize=1)
+        self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, checkpoint: Checkpoint) -> None:
+        """Hand over a checkpoint; waits only while the one before the last is still being written."""
+        self._queue.put(checkpoint)
+
+    def flush(self) -> None:
+        """Wait until everything handed over was written or given up."""
+        self._queue.join()
+
+    def close(self) -> None:
+        """Finish the writing.
+
+        Raises:
+            CheckpointError: the newest checkpoint could not be written.
+        """
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+        if self._failure is not None:
+            raise CheckpointError(
+                f"the last checkpoint could not be written below {self.storage.uri}: {self._failure}. "
+                f"The newest complete one is {self.last_key or 'none'}"
+            ) from self._failure
+
+    def _work(self) -> None:
+        while (checkpoint := self._queue.get()) is not None:
+            try:
+                self._write(checkpoint)
+            finally:
+                self._queue.task_done()
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                key = write_checkpoint(self.storage, checkpoint)
+                self._failure, self.last_key = None, key
+                self._prune()
+            except (OSError, ValueError) as error:  # a full disk, an unreachable or refusing object store
+                self._failure = error
+                if attempt + 1 < _ATTEMPTS:
+                    self._pause(_FIRST_PAUSE_SECONDS * 2**attempt)
+            else:
+                if self._on_written is not None:
+                    self._on_written(key)
+                return
+        warnings.warn(
+            f"checkpoint {checkpoint.key} could not be written below {self.storage.uri}: {self._failure}; "
+            f"training goes on, the newest complete one is {self.last_key or 'none'}",
+            CheckpointWarning,
+            stacklevel=2,
+        )
+
+    def _prune(self) -> None:
+        """Delete all but the newest; the manifest goes first, so that no half-deleted one looks complete."""
+        for key in complete_keys(self.storage)[self.keep :]:
+            self.storage.delete(f"{key}/{MANIFEST}")
+            self.storage.delete(key)
+
+
+def latest_checkpoint(storage: Storage) -> Checkpoint | None:
+    """The newest sound checkpoint below `storage`, or None. Damaged ones are named in a warning and passed over."""
+    for key in complete_keys(storage):
+        try:
+            return read_checkpoint(storage, key)
+        except CheckpointError as error:
+            warnings.warn(f"{error}; the checkpoint before it is used", CheckpointWarning, stacklevel=2)
+    return None

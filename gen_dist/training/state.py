@@ -1,0 +1,104 @@
+"""Everything that training changes: what a checkpoint must hold, and nothing else."""
+
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from gen_dist.learner import Learner
+from gen_dist.optimization import build_optimizer
+from gen_dist.training.ema import Ema
+from gen_dist.types import Moment
+
+
+@final
+class TrainingState:
+    """A learner with its optimizers, averages, memories, clock, and the flag that says whether it is still sound.
+
+    Attributes:
+        learner: on its device, in training mode.
+        optimizers: one per player.
+        ema: averaged weights.
+        memory: what each micro-batch of this worker remembers, by its number.
+        moment: the clock.
+        updates: steps taken by each player.
+        halted: boolean scalar on the device, raised for ever by the first gradient that is not finite.
+        failure: integer scalar on the device: the code of that first failure, or -1.
+    """
+
+    def __init__(self, learner: Learner, device: torch.device, *, fused: bool, channels_last: bool) -> None:
+        self.device = device
+        self.learner = learner.to(device)
+        if channels_last:
+            self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.learner.train()
+        self.players = dict(learner.players)
+        self.phases = tuple(learner.phases)
+        self._check_contract()
+        self.optimizers = {
+            name: build_optimizer(player.optimizer, list(player.module.parameters()), fused=fused)
+            for name, player in self.players.items()
+        }
+        self.ema = Ema(learner, self.players)
+        persistent = learner.state_dict(keep_vars=True)
+        buffers = [buffer for name, buffer in learner.named_buffers() if name in persistent]
+        self.float_buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
+        self.integer_buffers = [buffer for buffer in buffers if not buffer.is_floating_point()]
+        self.memory: dict[int, dict[str, Tensor]] = {}
+        self.moment = Moment()
+        self.updates = dict.fromkeys(self.players, 0)
+        self.halted = torch.zeros((), dtype=torch.bool, device=device)
+        self.failure = torch.full((), -1, dtype=torch.int64, device=device)
+
+    def prepare_gradients(self, player: str, moment: Moment) -> list[nn.Parameter]:
+        """The parameters that move now, each with a zero gradient in its own strides; the player's others have none.
+
+        A gradient whose strides differ from a channels_last weight's makes fused optimizers silently wrong.
+        """
+        parameters = self.learner.active(player, moment)
+        moving = set(parameters)
+        for parameter in self.players[player].module.parameters():
+            if parameter not in moving:
+                parameter.grad = None
+            elif parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        torch._foreach_zero_([p.grad for p in parameters if p.grad is not None])
+        return parameters
+
+    def note_failure(self, gradient_norm: Tensor, *, code: int) -> None:
+        """Raise the flag, for ever, when a gradient norm is not finite; keep the code of the first failure."""
+        sound = gradient_norm.isfinite()
+        self.failure = torch.where(sound | self.halted, self.failure, code)
+        self.halted = self.halted | ~sound
+
+    def remember(self, memory: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """Keep what the micro-batches wrote into their memories; old values stay where the flag is raised."""
+        for m, entries in memory.items():
+            old = self.memory.setdefault(m, {})
+            for name, value in entries.items():
+                value = value.detach()
+                if name not in old:
+                    old[name] = value
+                    continue
+                if old[name].shape != value.shape or old[name].dtype != value.dtype:
+                    raise ValueError(
+                        f"memory entry {name!r} changed from {old[name].dtype} {tuple(old[name].shape)} to "
+                        f"{value.dtype} {tuple(value.shape)}: an entry keeps its dtype and shape once written"
+                    )
+                old[name] = torch.where(self.halted, old[name], value)
+
+    def _check_contract(self) -> None:
+        owners: dict[nn.Parameter, str] = {}
+        for name, player in self.players.items():
+            for parameter in player.module.parameters():
+                if parameter in owners:
+                    raise ValueError(
+                        f"players {owners[parameter]!r} and {name!r} share a parameter; each needs its own"
+                    )
+                owners[parameter] = name
+        for phase in self.phases:
+            if phase.player not in self.players:
+                raise ValueError(f"phase {phase.name!r} moves {phase.player!r}, which is not a player")
+        if len({phase.name for phase in self.phases}) < len(self.phases):
+            raise ValueError(f"phase names are not unique: {[phase.name for phase in self.phases]}")
