@@ -1,0 +1,138 @@
+"""An imported dataset: opened by URI, verified, read in order or streamed in shuffled order."""
+
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+
+from gen_dist.data.errors import DataError
+from gen_dist.data.order import random_generator
+from gen_dist.data.schema import MANIFEST, SPLITS, Manifest, Split, manifest_from_bytes
+from gen_dist.data.shards import Rows, SplitReader
+from gen_dist.data.storage import Storage, StorageError, open_storage
+from gen_dist.data.stream import ImageStream
+from gen_dist.types import DataSpec, ImageBatch
+
+__all__ = ["DataError", "Dataset", "ImageStream", "StorageError", "open_dataset"]
+
+GIBIBYTE = 1 << 30
+
+
+@final
+class Dataset:
+    """A complete dataset; made by `open_dataset`.
+
+    Attributes:
+        manifest: what it holds and where it came from.
+    """
+
+    def __init__(self, storage: Storage, manifest: Manifest) -> None:
+        self._storage = storage
+        self.manifest = manifest
+
+    @property
+    def uri(self) -> str:
+        """Where it lies."""
+        return self._storage.uri
+
+    @property
+    def spec(self) -> DataSpec:
+        """Shape and classes."""
+        return self.manifest.spec
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over shape, classes, and the contents and order of every split: equal data, equal digest."""
+        return self.manifest.digest
+
+    def num_images(self, split: str) -> int:
+        """Images in "train", "validation" or "test"."""
+        return self._split(split).rows
+
+    def stream(
+        self, split: str, *, seed: int, memory_budget_bytes: int = 2 * GIBIBYTE, pin_memory: bool = False
+    ) -> ImageStream:
+        """The split in endless shuffled order; see `ImageStream`. Close it after use.
+
+        Raises:
+            DataError: the split has no images, or a shard is damaged.
+            ValueError: the budget is too small for this dataset; the message says what it takes.
+        """
+        return ImageStream(
+            self._reader(split),
+            self.spec,
+            seed=seed,
+            memory_budget_bytes=memory_budget_bytes,
+            pin_memory=pin_memory,
+        )
+
+    def read(self, split: str, *, limit: int | None = None, seed: int = 0) -> ImageBatch:
+        """Images of a split in the order in which they are stored.
+
+        Args:
+            split: "train", "validation" or "test".
+            limit: how many images, chosen at random by `seed`; all when None or when there are no more.
+            seed: of the choice.
+        """
+        reader = self._reader(split)
+        if limit is None or limit >= reader.num_rows:
+            return _batch(reader.read_all())
+        if limit < 1:
+            raise ValueError(f"limit is {limit}: it must be at least 1, or None for all images")
+        chosen = np.sort(random_generator("read", seed).choice(reader.num_rows, limit, replace=False))
+        rows = Rows.empty(limit, self.spec)
+        first = done = 0
+        for group, num_rows in enumerate(reader.group_rows):
+            inside = chosen[(chosen >= first) & (chosen < first + num_rows)] - first
+            if len(inside):
+                read = reader.read_groups((group,))
+                part = slice(done, done + len(inside))
+                rows.images[part] = read.images[inside]
+                if rows.labels is not None and read.labels is not None:
+                    rows.labels[part] = read.labels[inside]
+                done += len(inside)
+            first += num_rows
+        return _batch(rows)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.uri!r}, {self.digest[:12]})"
+
+    def _split(self, name: str) -> Split:
+        if name not in SPLITS:
+            raise ValueError(f"there is no split {name!r}: the splits are {', '.join(SPLITS)}")
+        return self.manifest.splits[name]
+
+    def _reader(self, name: str) -> SplitReader:
+        split = self._split(name)
+        if not split.rows:
+            raise DataError(f"{self.uri} has no images in the split {name!r}: import it with a share for this split")
+        return SplitReader(self._storage, self.spec, split)
+
+
+def open_dataset(uri: str | Path) -> Dataset:
+    """The dataset that `gen-dist import` made there.
+
+    Raises:
+        DataError: there is no complete dataset, or one of another schema version.
+        StorageError: the place can't be read.
+    """
+    storage = open_storage(uri)
+    try:
+        data = storage.read_bytes(MANIFEST)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"there is no dataset at {storage.uri} (no {MANIFEST} there): make one with `gen-dist import`"
+        ) from error
+    manifest = manifest_from_bytes(data, storage.uri)
+    present = set(storage.list())
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            if shard.path not in present:
+                raise DataError(f"{storage.uri}/{shard.path} is missing: import the dataset again")
+    return Dataset(storage, manifest)
+
+
+def _batch(rows: Rows) -> ImageBatch:
+    labels = None if rows.labels is None else torch.from_numpy(rows.labels)
+    return ImageBatch(images=torch.from_numpy(rows.images), labels=labels)

@@ -1,0 +1,9 @@
+"""The two ways in which data goes wrong for a user: where it lies, and what it holds."""
+
+
+class StorageError(ValueError):
+    """A place could not be read or written. The message names the URI, the cause and what to do."""
+
+
+class DataError(ValueError):
+    """A file or a dataset does not hold what it should. The message names the file and the cause."""

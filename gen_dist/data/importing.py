@@ -1,0 +1,189 @@
+"""The import: every example of a source is read, checked, brought to one shape and written, whole or not at all."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_dist.data.dataset import Dataset, open_dataset
+from gen_dist.data.errors import DataError
+from gen_dist.data.order import random_generator
+from gen_dist.data.progress import track
+from gen_dist.data.publish import publishing
+from gen_dist.data.schema import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    Manifest,
+    Provenance,
+    SplitName,
+    digest_of,
+    manifest_to_bytes,
+)
+from gen_dist.data.sources.source import Example, Source
+from gen_dist.data.spill import Record
+from gen_dist.data.split import SplitShares, split_of
+from gen_dist.data.storage import open_storage
+from gen_dist.data.transform import Transform
+from gen_dist.data.writer import MAX_GROUP_ROWS, SplitsWriter, collect
+from gen_dist.types import DataSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportOptions:
+    """How a source becomes a dataset.
+
+    Attributes:
+        transform: applied to every image.
+        shares: of the splits that the source does not publish.
+        limit: how many images to take, chosen at random (always the same ones); None for all.
+        skip_bad: leave out what can't be read instead of stopping.
+        overwrite: replace a dataset at the destination.
+        max_group_rows: rows of a Parquet row group.
+    """
+
+    transform: Transform = field(default_factory=Transform)
+    shares: SplitShares = field(default_factory=SplitShares)
+    limit: int | None = None
+    skip_bad: bool = False
+    overwrite: bool = False
+    max_group_rows: int = MAX_GROUP_ROWS
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit is {self.limit}: it must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import gives back: the dataset, and what was left out and why."""
+
+    dataset: Dataset
+    skipped: tuple[str, ...]
+
+
+def import_source(
+    source: Source, uri: str | Path, options: ImportOptions, *, recorded_options: dict[str, str] | None = None
+) -> Imported:
+    """Write a source's images as a dataset.
+
+    Args:
+        source: of the images.
+        uri: destination: a folder or s3://bucket/prefix.
+        options: see there.
+        recorded_options: what the provenance says about the options, as text.
+
+    Raises:
+        DataError: an image is bad, or the destination is not free. Nothing is left at the destination.
+        StorageError: the destination can't be written.
+    """
+    destination = open_storage(uri)
+    with publishing(destination, overwrite=options.overwrite) as folder:
+        importer = _Importer(source, options, folder)
+        manifest = importer.run(recorded_options or {})
+        (folder / MANIFEST).write_bytes(manifest_to_bytes(manifest))
+    return Imported(open_dataset(uri), tuple(importer.skipped))
+
+
+@final
+class _Importer:
+    def __init__(self, source: Source, options: ImportOptions, folder: Path) -> None:
+        self._source = source
+        self._options = options
+        self._folder = folder
+        self._first: tuple[str, tuple[int, ...]] | None = None
+        self.skipped: list[str] = []
+
+    def run(self, recorded_options: dict[str, str]) -> Manifest:
+        records = self._records()
+        total = min(self._source.num_examples, self._options.limit or self._source.num_examples)
+        tracked = track(records, f"Importing {self._source.name}", total)
+        first = next(tracked, None)
+        if first is None or self._first is None:
+            raise DataError(f"{self._source.name} holds no image that can be read")
+        height, width, channels = self._first[1]
+        spec = DataSpec(channels=channels, height=height, width=width, class_names=self._source.class_names)
+        writer = SplitsWriter(
+            self._folder,
+            spec,
+            has_text=self._source.has_text,
+            expected_rows=total,
+            max_group_rows=self._options.max_group_rows,
+        )
+        try:
+            writer.add(*first)
+            for split_and_record in tracked:
+                writer.add(*split_and_record)
+            splits = collect(writer.finish(), spec)
+        finally:
+            writer.close()
+        if not splits["train"].rows:
+            raise DataError(f"{self._source.name} leaves no image to train on: lower --validation and --test")
+        return Manifest(
+            schema_version=SCHEMA_VERSION,
+            spec=spec,
+            has_text=self._source.has_text,
+            splits=splits,
+            provenance=Provenance(
+                source=self._source.name,
+                options=recorded_options,
+                gen_dist_version=_version(),
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                num_skipped=len(self.skipped),
+            ),
+            digest=digest_of(spec, splits),
+        )
+
+    def _records(self) -> Iterator[tuple[SplitName, Record]]:
+        for example in self._chosen():
+            try:
+                image = self._image(example)
+            except DataError as error:
+                cause = f"{example.where}: {error}"
+                if not self._options.skip_bad:
+                    raise DataError(f"{cause} (--skip-bad leaves out what can't be read)") from error
+                self.skipped.append(cause)
+                continue
+            split = split_of(example.id, example.split, self._source.published_splits, self._options.shares)
+            yield split, Record(example.id, example.label, example.text, image.tobytes())
+
+    def _chosen(self) -> Iterator[Example]:
+        total, limit = self._source.num_examples, self._options.limit
+        if limit is None or limit >= total:
+            yield from self._source.examples()
+            return
+        chosen = np.zeros(total, dtype=bool)
+        chosen[random_generator("limit").choice(total, limit, replace=False)] = True
+        yield from (example for example, take in zip(self._source.examples(), chosen, strict=False) if take)
+
+    def _image(self, example: Example) -> NDArray[np.uint8]:
+        num_classes = len(self._source.class_names)
+        if num_classes and (example.label is None or not 0 <= example.label < num_classes):
+            raise DataError(f"its label is {example.label}, not one of 0..{num_classes - 1}")
+        image = self._options.transform(example.load())
+        if self._first is None:
+            self._first = (example.where, image.shape)
+        where, shape = self._first
+        if image.shape[:2] != shape[:2]:
+            raise DataError(
+                f"it has {image.shape[1]} x {image.shape[0]} pixels, and the first image ({where}) has {shape[1]} x "
+                f"{shape[0]}: bring all to one size with --resize and --crop"
+            )
+        if image.shape != shape:
+            kinds = {1: "grey", 3: "RGB"}
+            raise DataError(
+                f"it is {kinds[image.shape[2]]}, and the first image ({where}) is {kinds[shape[2]]}: bring all to one "
+                "kind with --mode grey or --mode rgb"
+            )
+        return image
+
+
+def _version() -> str:
+    try:
+        return metadata.version("gen-dist")
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,170 @@
+"""Reading the rows of a split out of its verified Parquet shards."""
+
+import hashlib
+import threading
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from gen_dist.data.errors import DataError
+from gen_dist.data.schema import Shard, Split, arrow_schema, image_bytes
+from gen_dist.data.storage import Storage
+from gen_dist.types import DataSpec
+
+LABEL_AND_INDEX_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows side by side: images (n, channels, height, width) and, for labelled data, labels (n,)."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+
+    @staticmethod
+    def empty(num_rows: int, spec: DataSpec) -> "Rows":
+        """Room for so many rows."""
+        labels = np.empty(num_rows, dtype=np.int64) if spec.num_classes else None
+        return Rows(np.empty((num_rows, *spec.shape), dtype=np.uint8), labels)
+
+
+@final
+class SplitReader:
+    """Row groups of one split, numbered through all its shards. Safe to use from several threads.
+
+    A shard's SHA-256 is verified once, before its first row is used: a shard that was changed, cut off or mixed up is
+    refused by name.
+    """
+
+    def __init__(self, storage: Storage, spec: DataSpec, split: Split) -> None:
+        self._storage = storage
+        self._spec = spec
+        self._shards = split.shards
+        self._places = [(shard, group) for shard in split.shards for group in range(len(shard.group_rows))]
+        self.group_rows = tuple(rows for shard in split.shards for rows in shard.group_rows)
+        self.num_rows = split.rows
+        self._metadata: dict[str, Any] = {}
+        self._opening = threading.Lock()
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory that one row takes in a reader."""
+        return image_bytes(self._spec) + LABEL_AND_INDEX_BYTES
+
+    @property
+    def whole_bytes(self) -> int:
+        """Memory needed to read all rows at once: the rows, one encoded shard, and one row group being decoded."""
+        return self.num_rows * self.row_bytes + max(shard.size_bytes for shard in self._shards) + self.decoding_bytes
+
+    @property
+    def decoding_bytes(self) -> int:
+        """Memory needed while one row group is decoded: its encoded bytes (never much larger) and its rows."""
+        return 2 * max(self.group_rows) * self.row_bytes
+
+    def read_groups(self, groups: tuple[int, ...]) -> Rows:
+        """The rows of these groups side by side, one group decoded at a time."""
+        rows = Rows.empty(sum(self.group_rows[group] for group in groups), self._spec)
+        start = 0
+        for index in groups:
+            shard, group = self._places[index]
+            stop = start + self.group_rows[index]
+            self._fill(rows, start, stop, shard, group, self._open(shard))
+            start = stop
+        return rows
+
+    def read_all(self) -> Rows:
+        """All rows; each shard is fetched once, as a whole."""
+        rows = Rows.empty(self.num_rows, self._spec)
+        start = 0
+        for shard in self._shards:
+            data = self._whole(shard)
+            for group, num_rows in enumerate(shard.group_rows):
+                self._fill(rows, start, start + num_rows, shard, group, self._parquet(shard, pa.BufferReader(data)))
+                start += num_rows
+        return rows
+
+    def _whole(self, shard: Shard) -> bytes:
+        try:
+            data = self._storage.read_bytes(shard.path)
+        except FileNotFoundError as error:
+            raise DataError(f"{self._where(shard)} is missing: import the dataset again") from error
+        self._compare(shard, hashlib.sha256(data).hexdigest())
+        return data
+
+    def _open(self, shard: Shard) -> Any:
+        with self._opening:
+            metadata = self._metadata.get(shard.path)
+            if metadata is None:
+                self._verify(shard)
+                metadata = self._parquet(shard, self._input(shard)).metadata
+                self._metadata[shard.path] = metadata
+        return self._parquet(shard, self._input(shard), metadata)
+
+    def _input(self, shard: Shard) -> Any:
+        try:
+            return self._storage.open_input(shard.path)
+        except FileNotFoundError as error:
+            raise DataError(f"{self._where(shard)} is missing: import the dataset again") from error
+
+    def _verify(self, shard: Shard) -> None:
+        digest = hashlib.sha256()
+        with self._input(shard) as file:
+            while chunk := file.read(8 << 20):
+                digest.update(chunk)
+        self._compare(shard, digest.hexdigest())
+
+    def _compare(self, shard: Shard, digest: str) -> None:
+        if digest != shard.sha256:
+            raise DataError(
+                f"{self._where(shard)} was changed or damaged: its SHA-256 is {digest[:12]}..., the manifest says "
+                f"{shard.sha256[:12]}...; import the dataset again"
+            )
+
+    def _parquet(self, shard: Shard, source: Any, metadata: Any = None) -> Any:
+        """The opened file; the columns it must have are checked on the first opening."""
+        try:
+            file = pq.ParquetFile(source, metadata=metadata, pre_buffer=True)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{self._where(shard)} is not a Parquet file: {error}") from error
+        if metadata is None:
+            for column in arrow_schema(self._spec, has_text=False):
+                index = file.schema_arrow.get_field_index(column.name)
+                if index < 0:
+                    raise DataError(f"{self._where(shard)} has no column {column.name!r}")
+                found = file.schema_arrow.field(index).type
+                if found != column.type:
+                    raise DataError(f"{self._where(shard)}: column {column.name!r} is {found}, not {column.type}")
+            groups = tuple(file.metadata.row_group(index).num_rows for index in range(file.num_row_groups))
+            if groups != shard.group_rows:
+                raise DataError(f"{self._where(shard)} does not have the rows that the manifest names")
+        return file
+
+    def _fill(self, rows: Rows, start: int, stop: int, shard: Shard, group: int, file: Any) -> None:
+        columns = ["image"] if rows.labels is None else ["image", "label"]
+        try:
+            with file:
+                table = file.read_row_group(group, columns=columns, use_threads=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{self._where(shard)}, row group {group}: {error}") from error
+        spec = self._spec
+        for chunk in table.column("image").chunks:
+            size = image_bytes(spec)
+            flat = np.frombuffer(chunk.buffers()[1], dtype=np.uint8)[chunk.offset * size :][: len(chunk) * size]
+            images = flat.reshape(len(chunk), spec.height, spec.width, spec.channels)
+            rows.images[start : start + len(chunk)] = images.transpose(0, 3, 1, 2)
+            start += len(chunk)
+        if rows.labels is not None:
+            labels = table.column("label")
+            if labels.null_count:
+                raise DataError(f"{self._where(shard)}, row group {group}: {labels.null_count} labels are missing")
+            values = labels.to_numpy()
+            if values.min() < 0 or values.max() >= spec.num_classes:
+                raise DataError(f"{self._where(shard)}, row group {group}: a label is not in 0..{spec.num_classes - 1}")
+            rows.labels[stop - len(values) : stop] = values
+
+    def _where(self, shard: Shard) -> str:
+        return f"{self._storage.uri}/{shard.path}"

@@ -1,0 +1,76 @@
+"""What every source of images gives to the import: examples whose pixels are read one at a time, when asked for."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gen_dist.data.errors import DataError
+from gen_dist.data.schema import SplitName
+
+Pixels = Image.Image | NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One image of a source.
+
+    Attributes:
+        id: unique in the source, and the same at every import: the split depends on it.
+        where: names the file (and the place in it) in messages.
+        load: reads the pixels: a Pillow image, or an array (height, width, 1 or 3). A DataError says what is wrong
+            with them; the import puts `where` before it.
+        split: the split in which the source publishes it.
+        label: index into the source's class names.
+        text: a caption.
+    """
+
+    id: str
+    where: str
+    load: Callable[[], Pixels]
+    split: SplitName | None = None
+    label: int | None = None
+    text: str | None = None
+
+
+class Source(Protocol):
+    """Some images in some layout. Opening one reads no more than headers and names.
+
+    Attributes:
+        name: for the provenance and for messages.
+        class_names: one per label; empty for unlabelled images.
+        published_splits: splits that its examples name.
+        has_text: whether examples carry texts.
+        num_examples: how many `examples` gives; when a file turns out to be cut off, one bad example stands for what
+            is missing.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def published_splits(self) -> frozenset[SplitName]: ...  # noqa: D102
+
+    @property
+    def has_text(self) -> bool: ...  # noqa: D102
+
+    @property
+    def num_examples(self) -> int: ...  # noqa: D102
+
+    def examples(self) -> Iterator[Example]:
+        """All examples, in a fixed order. DataError when the source as a whole can't be read."""
+
+
+def bad_example(where: str, cause: str) -> Example:
+    """Stands for images that can't be read: loading it raises a DataError with the cause."""
+
+    def fail() -> NoReturn:
+        raise DataError(cause)
+
+    return Example(id=where, where=where, load=fail)

@@ -1,0 +1,149 @@
+"""One interface to the two places where gen_dist keeps files: a folder on this machine, and a prefix on S3."""
+
+from pathlib import Path
+from typing import Any, Protocol, final, runtime_checkable
+from urllib.parse import unquote, urlsplit
+
+from gen_dist.data.errors import StorageError
+from gen_dist.data.storage_local import LocalBackend
+from gen_dist.data.storage_s3 import S3Backend
+
+__all__ = ["Storage", "StorageError", "open_storage"]
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What a place must be able to do. Names are absolute inside the place ("/"-separated) and already checked."""
+
+    def uri(self, name: str) -> str:
+        """The URI that a user would type for this name."""
+
+    def local_path(self, name: str) -> Path | None:
+        """The path on this machine, if there is one."""
+
+    def read_bytes(self, name: str) -> bytes:
+        """The whole file; FileNotFoundError when absent."""
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Replace the file in one step."""
+
+    def upload(self, local: Path, name: str) -> None:
+        """Copy a local file in, visible only when whole."""
+
+    def download(self, name: str, local: Path) -> None:
+        """Copy a file out, visible at `local` only when whole."""
+
+    def exists(self, name: str) -> bool:
+        """Whether a file has this name."""
+
+    def list(self, name: str) -> list[str]:
+        """Names of all files that lie below, in any order."""
+
+    def delete(self, name: str) -> None:
+        """Remove the file of this name and all that lies below it."""
+
+    def open_input(self, name: str) -> Any:
+        """A seekable pyarrow NativeFile."""
+
+
+@final
+class Storage:
+    """A folder of files, addressed by relative keys ("train/0.parquet").
+
+    A reader of a key sees the old file or the new one, never a part. Nothing here keeps state besides a connection,
+    so a second `open_storage` of the same URI, in another process, is the same place.
+    """
+
+    def __init__(self, backend: Backend, root: str) -> None:
+        self._backend = backend
+        self._root = root
+
+    @property
+    def uri(self) -> str:
+        """The URI of this folder."""
+        return self._backend.uri(self._root)
+
+    @property
+    def local_path(self) -> Path | None:
+        """The folder on this machine, or None when the files lie elsewhere."""
+        return self._backend.local_path(self._root)
+
+    def child(self, name: str) -> "Storage":
+        """The folder `name` below this one; it need not exist."""
+        return Storage(self._backend, self._name(name))
+
+    def read_bytes(self, key: str) -> bytes:
+        """The whole file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: the place can't be read; the message says why.
+        """
+        return self._backend.read_bytes(self._name(key))
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Write the whole file in one step; folders are made as needed."""
+        self._backend.write_bytes(self._name(key), data)
+
+    def upload(self, local: Path, key: str) -> None:
+        """Copy a local file here, streamed, visible only when whole."""
+        self._backend.upload(local, self._name(key))
+
+    def download(self, key: str, local: Path) -> None:
+        """Copy a file from here to a local path, streamed, visible there only when whole."""
+        self._backend.download(self._name(key), local)
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a file of this key."""
+        return self._backend.exists(self._name(key))
+
+    def list(self, prefix: str = "") -> list[str]:
+        """Sorted keys of all files below the folder `prefix` (not of keys that merely begin with the same letters)."""
+        skip = len(self._root) + 1 if self._root else 0
+        return sorted(name[skip:] for name in self._backend.list(self._name(prefix) if prefix else self._root))
+
+    def delete(self, prefix: str) -> None:
+        """Remove the file `prefix`, or everything below the folder `prefix`; no error when there is nothing."""
+        self._backend.delete(self._name(prefix) if prefix else self._root)
+
+    def open_input(self, key: str) -> Any:
+        """The file as a seekable pyarrow NativeFile, read in ranges: how Parquet is streamed."""
+        return self._backend.open_input(self._name(key))
+
+    def __repr__(self) -> str:
+        return f"Storage({self.uri!r})"
+
+    def _name(self, key: str) -> str:
+        parts = key.split("/")
+        if "\\" in key or "\0" in key or any(part in ("", ".", "..") for part in parts):
+            raise StorageError(
+                f"{key!r} is not a key below {self.uri}: keys are relative, with '/' between names and no '.' or '..'"
+            )
+        return f"{self._root}/{key}" if self._root else key
+
+
+def open_storage(uri: str | Path) -> Storage:
+    """The folder that a path, a `file://` URI or an `s3://bucket/prefix` URI names. It need not exist yet.
+
+    S3 takes credentials, region and `AWS_ENDPOINT_URL` from the environment or the AWS configuration files.
+
+    Raises:
+        StorageError: the scheme is unknown or the URI names no bucket.
+    """
+    if isinstance(uri, Path) or "://" not in uri:
+        return Storage(LocalBackend(Path(uri)), "")
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost") or not parts.path:
+            raise StorageError(f"{uri!r} names a file on another machine: write file:///absolute/path")
+        return Storage(LocalBackend(Path(unquote(parts.path))), "")
+    if parts.scheme != "s3":
+        raise StorageError(
+            f"{uri!r} has the unknown scheme {parts.scheme!r}: use a path, file:// or s3://bucket/prefix"
+        )
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise StorageError(f"{uri!r} names no bucket: write s3://bucket/prefix")
+    storage = Storage(S3Backend(bucket), "")
+    prefix = prefix.strip("/")
+    return storage.child(prefix) if prefix else storage

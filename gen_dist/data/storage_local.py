@@ -1,0 +1,104 @@
+"""Files in a folder of this machine, each replaced in one step."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, final
+
+import pyarrow as pa
+
+from gen_dist.data.errors import StorageError
+
+UNFINISHED = ".unfinished-"
+
+
+@final
+class LocalBackend:
+    """See `gen_dist.data.storage.Backend`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.expanduser().absolute()
+
+    def uri(self, name: str) -> str:
+        """The path."""
+        return str(self._path(name))
+
+    def local_path(self, name: str) -> Path | None:
+        """The path."""
+        return self._path(name)
+
+    def read_bytes(self, name: str) -> bytes:
+        """The whole file."""
+        with _explained(self._path(name)):
+            return self._path(name).read_bytes()
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write beside, flush to disk, rename."""
+        with _explained(self._path(name)), replacing(self._path(name)) as file:
+            file.write(data)
+
+    def upload(self, local: Path, name: str) -> None:
+        """Copy in."""
+        with _explained(self._path(name)), local.open("rb") as source, replacing(self._path(name)) as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+
+    def download(self, name: str, local: Path) -> None:
+        """Copy out."""
+        with _explained(self._path(name)), self._path(name).open("rb") as source, replacing(local) as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+
+    def exists(self, name: str) -> bool:
+        """Whether it is a file."""
+        with _explained(self._path(name)):
+            return self._path(name).is_file()
+
+    def list(self, name: str) -> list[str]:
+        """All files below, without what a killed process left unfinished."""
+        with _explained(self._path(name)):
+            files = [path for path in self._path(name).rglob("*") if path.is_file()]
+        return [file.relative_to(self._root).as_posix() for file in files if not file.name.startswith(UNFINISHED)]
+
+    def delete(self, name: str) -> None:
+        """Remove a file or a tree."""
+        path = self._path(name)
+        with _explained(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def open_input(self, name: str) -> Any:
+        """The file, by ordinary reads: a memory map would count the page cache as the reader's memory."""
+        with _explained(self._path(name)):
+            return pa.OSFile(str(self._path(name)), "rb")
+
+    def _path(self, name: str) -> Path:
+        return self._root / name if name else self._root
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the name `path` only when the block ends well and its bytes are on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.parent / f"{UNFINISHED}{uuid.uuid4().hex}"
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}") from error

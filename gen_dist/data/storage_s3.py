@@ -1,0 +1,186 @@
+"""Objects below a prefix of an S3 bucket (or of a server that speaks S3: MinIO, Ceph), through boto3."""
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, final
+
+import boto3
+import botocore.config
+import botocore.exceptions
+import pyarrow as pa
+from boto3.exceptions import Boto3Error
+
+from gen_dist.data.errors import StorageError
+from gen_dist.data.storage_local import replacing
+
+NOT_FOUND = ("404", "NoSuchKey", "NotFound")
+BROKEN_ANSWERS = 3
+BROKEN = (
+    botocore.exceptions.IncompleteReadError,
+    botocore.exceptions.ReadTimeoutError,
+    botocore.exceptions.ResponseStreamingError,
+)
+ADVICE = {
+    "NoSuchBucket": "there is no such bucket: check the name and AWS_ENDPOINT_URL, or make the bucket first",
+    "AccessDenied": "access denied: these credentials may not do this here; check the bucket's policy",
+    "403": "access denied: these credentials may not do this here; check the bucket's policy",
+    "InvalidAccessKeyId": "the access key is not known there: check AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL",
+    "SignatureDoesNotMatch": "the secret key is wrong: check AWS_SECRET_ACCESS_KEY",
+    "ExpiredToken": "the credentials have expired: renew them",
+    "RequestTimeTooSkewed": "this machine's clock is wrong",
+    "PermanentRedirect": "the bucket lies in another region: set AWS_DEFAULT_REGION",
+    "AuthorizationHeaderMalformed": "the bucket lies in another region: set AWS_DEFAULT_REGION",
+    "SlowDown": "the server asks for fewer requests: try again later",
+    "PreconditionFailed": "the object was replaced while it was being read",
+}
+
+
+@final
+class S3Backend:
+    """See `gen_dist.data.storage.Backend`."""
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+        # A session of our own, since boto3's default one is not safe to use from several threads; a client is.
+        with _explained(self.uri("")):
+            self._client = boto3.session.Session().client(
+                "s3",
+                config=botocore.config.Config(retries={"mode": "standard"}, connect_timeout=10, read_timeout=60),
+            )
+
+    def uri(self, name: str) -> str:
+        """`s3://bucket/name`."""
+        return f"s3://{self._bucket}/{name}" if name else f"s3://{self._bucket}"
+
+    def local_path(self, name: str) -> Path | None:
+        """None."""
+        return None
+
+    def read_bytes(self, name: str) -> bytes:
+        """The whole object."""
+        return self._get(name)
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """One PUT."""
+        with _explained(self.uri(name)):
+            self._client.put_object(Bucket=self._bucket, Key=name, Body=data)
+
+    def upload(self, local: Path, name: str) -> None:
+        """Copy in, in parts when large."""
+        with _explained(self.uri(name)), local.open("rb") as file:
+            self._client.upload_fileobj(file, self._bucket, name)
+
+    def download(self, name: str, local: Path) -> None:
+        """Copy out."""
+        with _explained(self.uri(name)), replacing(local) as file:
+            self._client.download_fileobj(self._bucket, name, file)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such an object; a missing bucket is an error, not "no"."""
+        try:
+            with _explained(self.uri(name)):
+                self._client.head_object(Bucket=self._bucket, Key=name)
+        except FileNotFoundError:
+            try:
+                with _explained(self.uri("")):
+                    self._client.head_bucket(Bucket=self._bucket)
+            except FileNotFoundError as error:
+                raise StorageError(f"{self.uri(name)}: {ADVICE['NoSuchBucket']}") from error
+            return False
+        return True
+
+    def list(self, name: str) -> list[str]:
+        """All objects below, over as many pages as it takes."""
+        with _explained(self.uri(name)):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=f"{name}/" if name else ""
+            )
+            return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+    def delete(self, name: str) -> None:
+        """Remove the object and all below, a thousand a request."""
+        names = [*self.list(name), *([name] if name else [])]
+        for start in range(0, len(names), 1000):
+            objects = [{"Key": key} for key in names[start : start + 1000]]
+            with _explained(self.uri(name)):
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+            for failure in answer.get("Errors", ()):
+                cause = ADVICE.get(failure["Code"], failure.get("Message", failure["Code"]))
+                raise StorageError(f"{self.uri(failure['Key'])} could not be deleted: {cause}")
+
+    def open_input(self, name: str) -> Any:
+        """The object, read by range requests."""
+        with _explained(self.uri(name)):
+            head = self._client.head_object(Bucket=self._bucket, Key=name)
+        return pa.PythonFile(_RangeFile(self, name, head["ContentLength"], head["ETag"]), mode="r")
+
+    def read_range(self, name: str, start: int, stop: int, etag: str) -> bytes:
+        """Bytes [start, stop) of the object that had this tag when it was opened."""
+        return self._get(name, {"Range": f"bytes={start}-{stop - 1}", "IfMatch": etag})
+
+    def _get(self, name: str, conditions: Mapping[str, str] | None = None) -> bytes:
+        with _explained(self.uri(name)):
+            # botocore repeats a request that fails, but not one whose answer breaks off half-way.
+            for _ in range(BROKEN_ANSWERS):
+                response = self._client.get_object(Bucket=self._bucket, Key=name, **(conditions or {}))
+                with suppress(*BROKEN), response["Body"] as body:
+                    data: bytes = body.read()
+                    return data
+            raise StorageError(f"{self.uri(name)}: the answer broke off {BROKEN_ANSWERS} times: check the network")
+
+
+class _RangeFile(io.RawIOBase):
+    """A read-only file over range requests: one request a read, so its reader should ask for large pieces."""
+
+    def __init__(self, backend: S3Backend, name: str, size: int, etag: str) -> None:
+        super().__init__()
+        self._backend, self._name, self._size, self._etag = backend, name, size, etag
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        stop = self._size if size is None or size < 0 else min(self._position + size, self._size)
+        if stop <= self._position:
+            return b""
+        data = self._backend.read_range(self._name, self._position, stop, self._etag)
+        self._position = stop
+        return data
+
+
+@contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except botocore.exceptions.ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in NOT_FOUND:
+            raise FileNotFoundError(f"{uri} does not exist") from error
+        message = error.response.get("Error", {}).get("Message", "")
+        raise StorageError(f"{uri}: {ADVICE.get(code, f'{code}: {message}')}") from error
+    except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
+        raise StorageError(
+            f"{uri}: no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        ) from error
+    except botocore.exceptions.HTTPClientError as error:
+        # Connection refused, unknown host, timeouts: botocore's text names the endpoint and holds no credentials.
+        raise StorageError(f"{uri}: {error}: check AWS_ENDPOINT_URL and the network") from error
+    except (botocore.exceptions.BotoCoreError, Boto3Error) as error:
+        raise StorageError(f"{uri}: {error}") from error
+    except ValueError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"{uri}: {error}: check AWS_ENDPOINT_URL") from error

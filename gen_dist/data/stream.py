@@ -1,0 +1,216 @@
+"""The training images of one split as one endless sequence in shuffled order, from memory or through a window."""
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, final, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gen_dist.data.order import WINDOW_GROUPS, ShuffledOrder, Window
+from gen_dist.data.shards import Rows, SplitReader
+from gen_dist.types import DataSpec, ImageBatch
+
+MAX_PREPARED = 64
+
+
+@runtime_checkable
+class RowSource(Protocol):
+    """Copies the rows at positions [start, start + len) of the shuffled order."""
+
+    def gather(self, start: int, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> None:
+        """Fill both arrays; safe to call from two threads."""
+
+    def close(self) -> None:
+        """Let go of all memory."""
+
+
+@final
+class MemorySource:
+    """All rows at once. The whole epoch's order is laid out, so that a batch is one indexed copy."""
+
+    def __init__(self, reader: SplitReader, order: ShuffledOrder) -> None:
+        self._rows = reader.read_all()
+        self._order = order
+
+    def gather(self, start: int, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> None:
+        """See RowSource."""
+        done = 0
+        while done < len(images):
+            epoch, position = divmod(start + done, self._order.num_rows)
+            chosen = self._order.rows_of_epoch(epoch)[position : position + len(images) - done]
+            _copy(self._rows, chosen, done, images, labels)
+            done += len(chosen)
+
+    def close(self) -> None:
+        """See RowSource."""
+        self._rows = Rows(self._rows.images[:0], None)
+
+
+@final
+class WindowSource:
+    """One window of the order at a time and, if the budget allows, the next one being read meanwhile.
+
+    At most two windows are alive: the next one takes the current one's place before another is read.
+    """
+
+    def __init__(self, reader: SplitReader, order: ShuffledOrder, budget_bytes: int) -> None:
+        window_bytes = sum(sorted(reader.group_rows)[-WINDOW_GROUPS:]) * reader.row_bytes
+        least = window_bytes + reader.decoding_bytes
+        if budget_bytes < least:
+            raise ValueError(
+                f"memory_budget_bytes is {budget_bytes}: reading this split takes at least {least} (one window of "
+                f"{WINDOW_GROUPS} row groups and one group being decoded)"
+            )
+        self._reader = reader
+        self._order = order
+        self._reads_ahead = budget_bytes >= least + window_bytes
+        self._gathering = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "gen-dist-read-ahead")
+        self._current: tuple[Window, Rows, NDArray[np.int64]] | None = None
+        self._next: tuple[Window, Future[Rows]] | None = None
+
+    def gather(self, start: int, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> None:
+        """See RowSource."""
+        with self._gathering:
+            done = 0
+            while done < len(images):
+                done += self._gather_from_one(start, done, images, labels)
+
+    def close(self) -> None:
+        """See RowSource."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._current = self._next = None
+
+    def _gather_from_one(
+        self, start: int, done: int, images: NDArray[np.uint8], labels: NDArray[np.int64] | None
+    ) -> int:
+        # A function of its own, so that no local variable keeps the last window alive while the next one is read.
+        window, rows, order = self._window_at(start + done)
+        position = (start + done) % self._order.num_rows - window.start
+        chosen = order[position : position + len(images) - done]
+        _copy(rows, chosen, done, images, labels)
+        return len(chosen)
+
+    def _window_at(self, position: int) -> tuple[Window, Rows, NDArray[np.int64]]:
+        epoch, offset = divmod(position, self._order.num_rows)
+        current = self._current
+        if current and current[0].epoch == epoch and 0 <= offset - current[0].start < current[0].num_rows:
+            return current
+        window = next(w for w in self._order.windows(epoch) if offset < w.start + w.num_rows)
+        del current
+        self._current = None
+        rows = self._rows_of(window)
+        self._current = window, rows, self._order.rows_of_window(window)
+        if self._reads_ahead:
+            following = self._following(window)
+            self._next = following, self._thread.submit(self._reader.read_groups, following.groups)
+        return self._current
+
+    def _rows_of(self, window: Window) -> Rows:
+        if self._next is not None:
+            expected, future = self._next
+            self._next = None
+            if expected == window:
+                return future.result()
+            if not future.cancel():
+                # It is being read: its memory must be free before another window takes room. Its own failure is of no
+                # interest, since nobody wants this window now.
+                future.exception()
+            del future
+        return self._reader.read_groups(window.groups)
+
+    def _following(self, window: Window) -> Window:
+        windows = self._order.windows(window.epoch)
+        last = window.index + 1 == len(windows)
+        return self._order.windows(window.epoch + 1)[0] if last else windows[window.index + 1]
+
+
+@final
+class ImageStream:
+    """Images at any position of the endless shuffled order, the same for every reader of the same seed.
+
+    Position p lies in epoch p // num_images. What stands there depends on the dataset, the seed and p alone: not on
+    the memory budget, not on how the positions are cut into batches, not on what was taken before. So any number of
+    workers can each take its own slices, and a run resumes at any position.
+
+    Args:
+        reader: of the split.
+        spec: of the dataset.
+        seed: of the order.
+        memory_budget_bytes: the split is held in memory if it fits in here, and is read through a window otherwise.
+            Batches that were handed out, or prepared by `prefetch`, come on top.
+        pin_memory: page-lock batches, so that a copy to a GPU is asynchronous; without a GPU it does nothing.
+    """
+
+    def __init__(
+        self, reader: SplitReader, spec: DataSpec, *, seed: int, memory_budget_bytes: int, pin_memory: bool
+    ) -> None:
+        order = ShuffledOrder(reader.group_rows, seed)
+        self.spec = spec
+        self.num_images = reader.num_rows
+        self.in_memory = reader.whole_bytes <= memory_budget_bytes
+        self._source: RowSource = (
+            MemorySource(reader, order) if self.in_memory else WindowSource(reader, order, memory_budget_bytes)
+        )
+        self._pin_memory = pin_memory and torch.cuda.is_available()
+        self._thread = ThreadPoolExecutor(1, "gen-dist-prefetch")
+        self._prepared: OrderedDict[tuple[int, int], Future[ImageBatch]] = OrderedDict()
+        self._closed = False
+
+    def take(self, start: int, count: int) -> ImageBatch:
+        """The images at positions [start, start + count).
+
+        Raises:
+            ValueError: the slice is not valid, or the stream is closed.
+            DataError: a shard is damaged; also when `prefetch` met it first.
+        """
+        self._check(start, count)
+        future = self._prepared.pop((start, count), None)
+        return self._gather(start, count) if future is None else future.result()
+
+    def prefetch(self, start: int, count: int) -> None:
+        """Prepare a slice in the background: the `take` of exactly this slice then only waits for it.
+
+        It is a hint: of the slices that were never taken, the oldest are dropped.
+        """
+        self._check(start, count)
+        if (start, count) not in self._prepared:
+            self._prepared[start, count] = self._thread.submit(self._gather, start, count)
+        while len(self._prepared) > MAX_PREPARED:
+            self._prepared.popitem(last=False)[1].cancel()
+
+    def close(self) -> None:
+        """End the background work and free the memory. Closing twice is fine."""
+        self._closed = True
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._prepared.clear()
+        self._source.close()
+
+    def _gather(self, start: int, count: int) -> ImageBatch:
+        images = torch.empty((count, *self.spec.shape), dtype=torch.uint8, pin_memory=self._pin_memory)
+        labels = torch.empty(count, dtype=torch.int64, pin_memory=self._pin_memory) if self.spec.num_classes else None
+        self._source.gather(start, images.numpy(), None if labels is None else labels.numpy())
+        return ImageBatch(images=images, labels=labels)
+
+    def _check(self, start: int, count: int) -> None:
+        if self._closed:
+            raise ValueError("the image stream is closed")
+        if start < 0 or count < 1:
+            raise ValueError(f"no images at [{start}, {start} + {count}): start is at least 0 and count at least 1")
+
+
+def _copy(
+    rows: Rows,
+    chosen: NDArray[np.int64],
+    offset: int,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64] | None,
+) -> None:
+    # mode="clip" lets numpy write straight into `out`; every index is in range.
+    part = slice(offset, offset + len(chosen))
+    np.take(rows.images, chosen, axis=0, out=images[part], mode="clip")
+    if rows.labels is not None and labels is not None:
+        np.take(rows.labels, chosen, axis=0, out=labels[part], mode="clip")
