@@ -1,0 +1,261 @@
+"""RealNVP: an invertible network of affine coupling layers that maps images to Gaussian noise, so density is exact.
+
+Paper: L. Dinh, J. Sohl-Dickstein, S. Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
+
+Departures: act norm (Kingma and Dhariwal 2018, arXiv:1807.03039) by default, batch norm as an option; the log-scale of
+a coupling is bounded by a fixed number instead of a learned one; no batch or weight norm inside coupling networks; the
+logit transform keeps `alpha` free on both sides of (0, 1).
+
+| symbol | name here |
+|---|---|
+| f(x), z (Eq. 2) | `transform` |
+| b (Eq. 9) | `mask` of a coupling |
+| s, t (Eq. 7) | bounded `log_scale`, `shift` |
+| h(i), factored-out latents (Eq. 13-16) | parts of the latent vector, finest scale first |
+| alpha (Sec. 4.1) | `alpha` |
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.losses.likelihood import bits_per_dimension, standard_normal_log_density
+from gen_dist.models.paper import Paper
+from gen_dist.nn.coupling import ActNorm, AffineCoupling, FlowBatchNorm, channel_mask, checkerboard_mask
+from gen_dist.nn.squeeze import Squeeze
+from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
+from gen_dist.types import DataSpec, ImageBatch
+
+PAPER = Paper(
+    title="Density estimation using Real NVP",
+    authors="L. Dinh, J. Sohl-Dickstein, S. Bengio",
+    year=2017,
+    arxiv="1605.08803",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RealNVPConfig:
+    """Settings of the flow.
+
+    Attributes:
+        scales: number of scales; an image whose sides can't be halved so often gets fewer.
+        hidden: feature maps of the coupling networks.
+        num_blocks: residual blocks of each coupling network.
+        max_log_scale: bound of one coupling's log-scale.
+        normalization: "act" (started from data) or "batch".
+        alpha: images are squeezed into [alpha, 1 - alpha] before the logit.
+        optimizer: of the only player.
+        schedule: of its learning rate.
+        ema_decay: of the averaged weights, or None.
+    """
+
+    scales: int = 2
+    hidden: int = 32
+    num_blocks: int = 2
+    max_log_scale: float = 2.0
+    normalization: Literal["act", "batch"] = "act"
+    alpha: float = 0.05
+    optimizer: OptimizerConfig = Adam(learning_rate=1e-3)
+    schedule: LearningRateSchedule = CONSTANT
+    ema_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("scales", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        if self.num_blocks < 0:
+            raise ValueError(f"model.num_blocks is {self.num_blocks}: it must be 0 or more")
+        if not (math.isfinite(self.max_log_scale) and self.max_log_scale > 0.0):
+            raise ValueError(f"model.max_log_scale is {self.max_log_scale}: it must be a positive, finite number")
+        if not 0.0 < self.alpha < 0.5:
+            raise ValueError(f"model.alpha is {self.alpha}: it must lie between 0 and 0.5")
+
+    def build(self, data: DataSpec) -> "RealNVP":
+        """A freshly initialised flow on such images."""
+        return RealNVP(self, data)
+
+
+def _scale(config: RealNVPConfig, channels: int, height: int, width: int, *, last: bool) -> nn.ModuleList:
+    """Three checkerboard couplings, squeeze, three channel couplings; at the last scale four checkerboard couplings."""
+    steps: list[nn.Module] = []
+    for index in range(4 if last else 3):
+        mask = checkerboard_mask(height, width, invert=index % 2 == 1)
+        steps += _normalised_coupling(config, mask, channels)
+    if not last:
+        steps.append(Squeeze())
+        for index in range(3):
+            steps += _normalised_coupling(config, channel_mask(4 * channels, invert=index % 2 == 1), 4 * channels)
+    return nn.ModuleList(steps)
+
+
+def _normalised_coupling(config: RealNVPConfig, mask: Tensor, channels: int) -> list[nn.Module]:
+    normalization = ActNorm(channels) if config.normalization == "act" else FlowBatchNorm(channels)
+    coupling = AffineCoupling(
+        mask, channels, hidden=config.hidden, num_blocks=config.num_blocks, max_log_scale=config.max_log_scale
+    )
+    return [normalization, coupling]
+
+
+@final
+class RealNVP(Learner):
+    """Scales of couplings; after each but the last, half of the channels leave as latents (Eq. 13)."""
+
+    def __init__(self, config: RealNVPConfig, data: DataSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.data = data
+        channels, height, width = data.shape
+        self.latent_shapes: list[tuple[int, int, int]] = []
+        scales: list[nn.ModuleList] = []
+        for index in range(config.scales):
+            last = index == config.scales - 1 or height % 2 == 1 or width % 2 == 1
+            scales.append(_scale(config, channels, height, width, last=last))
+            if last:
+                self.latent_shapes.append((channels, height, width))
+                break
+            channels, height, width = 2 * channels, height // 2, width // 2
+            self.latent_shapes.append((channels, height, width))
+        self.scales = nn.ModuleList(scales)
+        self.register_buffer("origin", torch.zeros(()), persistent=False)  # knows the dtype and device of the weights
+
+    origin: Tensor
+
+    @property
+    def players(self) -> Mapping[str, Player]:
+        """The whole flow is one player, "model"."""
+        config = self.config
+        return {
+            "model": Player(
+                module=self, optimizer=config.optimizer, schedule=config.schedule, ema_decay=config.ema_decay
+            )
+        }
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        """One phase, "likelihood"."""
+        return (Phase(name="likelihood", player="model", signal=self.negative_log_likelihood),)
+
+    @torch.no_grad()
+    def prepare(self, batch: ImageBatch) -> None:
+        """Start every act norm from the batch."""
+        self._transform(self.to_logits(self._dequantise(batch.images))[0], fit=ActNorm)
+
+    @torch.no_grad()
+    def finalise(self, batches: Sequence[ImageBatch]) -> None:
+        """Take batch-norm statistics from training images, layer by layer."""
+        if self.config.normalization == "batch" and batches:
+            images = torch.cat([batch.images for batch in batches])
+            self._transform(self.to_logits(self._dequantise(images))[0], fit=FlowBatchNorm)
+
+    def negative_log_likelihood(self, batch: ImageBatch, context: Context) -> Signal:
+        """The negative log-likelihood of dequantised images, in bits per dimension of the 8-bit images."""
+        nats = -self._log_density(self._dequantise(batch.images)).mean()
+        return Loss(bits_per_dimension(nats, self.data.num_dimensions))
+
+    def transform(self, values: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, " b"]]:
+        """Latents of logits, and the log-determinant of the Jacobian (Eq. 3)."""
+        return self._transform(values, fit=None)
+
+    def inverse(self, latents: Float[Tensor, "b z"]) -> Float[Tensor, "b c h w"]:
+        """The logits that `transform` maps to these latents."""
+        parts = torch.split(latents, [math.prod(shape) for shape in self.latent_shapes], dim=1)
+        values = parts[-1].reshape(-1, *self.latent_shapes[-1])
+        for index in reversed(range(len(parts))):
+            if index < len(parts) - 1:
+                values = torch.cat([parts[index].reshape(-1, *self.latent_shapes[index]), values], dim=1)
+            for step in reversed(self._steps(index)):
+                values = step.inverse(values)
+        return values
+
+    def to_logits(self, values: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
+        """Logits of values in [0, 256], and the log-determinant (Sec. 4.1)."""
+        alpha = self.config.alpha
+        probability = alpha + (1.0 - 2.0 * alpha) * values / 256.0
+        logits = torch.logit(probability)
+        slope = math.log((1.0 - 2.0 * alpha) / 256.0) + F.softplus(logits) + F.softplus(-logits)
+        return logits, slope.flatten(1).sum(1)
+
+    def from_logits(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The values that `to_logits` maps here."""
+        alpha = self.config.alpha
+        return (torch.sigmoid(logits) - alpha) * 256.0 / (1.0 - 2.0 * alpha)
+
+    @property
+    def likelihood_kind(self) -> LikelihoodKind:
+        """The density of dequantised images bounds the probability of 8-bit images from below (arXiv:1511.01844)."""
+        return "lower bound"
+
+    @property
+    def likelihood_of(self) -> Literal["8-bit", "binary"]:
+        """A flow models 8-bit images."""
+        return "8-bit"
+
+    @torch.no_grad()
+    def log_probability(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """Log-density of the images with uniform noise in [0, 1) added, in nats."""
+        return self._log_density(self._dequantise(images))
+
+    @torch.no_grad()
+    def encode(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b z"]:
+        """Latents of the images at the centres of their bins."""
+        return self.transform(self.to_logits(images.to(self.origin.dtype) + 0.5)[0])[0]
+
+    @torch.no_grad()
+    def draw_latents(self, num: int) -> Float[Tensor, "n z"]:
+        """Draws from the standard normal."""
+        return torch.randn(num, self.data.num_dimensions, dtype=self.origin.dtype, device=self.origin.device)
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "n z"]) -> UInt8[Tensor, "n c h w"]:
+        """The images in whose bins these latents end."""
+        values = self.from_logits(self.inverse(latents))
+        return values.floor().clamp(0, 255).to(torch.uint8)
+
+    @torch.no_grad()
+    def sample(
+        self, num: int, *, condition: Tensor | None = None, temperature: float = 1.0
+    ) -> UInt8[Tensor, "n c h w"]:
+        """Decode normal draws whose standard deviation is `temperature`."""
+        if condition is not None:
+            raise ValueError("a condition was given: this RealNVP is unconditional")
+        return self.decode(temperature * self.draw_latents(num))
+
+    def _dequantise(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        values = images.to(self.origin.dtype)
+        return values + torch.rand_like(values)
+
+    def _log_density(self, values: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        """Log-density of dequantised images in [0, 256]; as bins have volume 1, a bound for 8-bit images as it is."""
+        logits, log_slope = self.to_logits(values)
+        latents, log_determinant = self.transform(logits)
+        return standard_normal_log_density(latents).sum(1) + log_determinant + log_slope
+
+    def _transform(
+        self, values: Float[Tensor, "b c h w"], *, fit: type[ActNorm] | type[FlowBatchNorm] | None
+    ) -> tuple[Float[Tensor, "b z"], Float[Tensor, " b"]]:
+        """`transform`; layers of type `fit` are fitted to what reaches them on the way."""
+        latents: list[Tensor] = []
+        total = torch.zeros_like(values[:, 0, 0, 0])
+        for index in range(len(self.scales)):
+            for step in self._steps(index):
+                if fit is not None and isinstance(step, fit):
+                    step.fit(values)
+                values, log_determinant = step(values)
+                total = total + log_determinant
+            if index < len(self.scales) - 1:
+                leaving, values = values.chunk(2, dim=1)
+                latents.append(leaving.flatten(1))
+        return torch.cat([*latents, values.flatten(1)], dim=1), total
+
+    def _steps(self, scale: int) -> list[Any]:
+        steps = self.scales[scale]
+        assert isinstance(steps, nn.ModuleList)
+        return list(steps)

@@ -1,0 +1,45 @@
+"""Autoregressive models."""
+
+from gen_dist.config import RunConfig
+from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
+from gen_dist.optimization import Adam, LearningRateSchedule
+from gen_dist.presets.preset import Preset
+from gen_dist.training.settings import TrainingConfig
+
+
+def pixelcnn_8() -> RunConfig:
+    """For 8x8 digits."""
+    images = 150_000
+    return RunConfig(
+        model=PixelCNNConfig(
+            features=64,
+            num_blocks=3,
+            first_kernel_size=7,
+            output_features=64,
+            optimizer=Adam(learning_rate=2e-3),
+            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images),
+        ),
+        training=TrainingConfig(images=images, batch_size=64),
+    )
+
+
+def pixelcnn_28() -> RunConfig:
+    """For 28x28 images."""
+    images = 600_000
+    return RunConfig(
+        model=PixelCNNConfig(
+            features=64,
+            num_blocks=7,
+            first_kernel_size=7,
+            output_features=64,
+            optimizer=Adam(learning_rate=1e-3),
+            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images),
+        ),
+        training=TrainingConfig(images=images, batch_size=32, precision="bfloat16", channels_last=True),
+    )
+
+
+PRESETS: tuple[Preset, ...] = (
+    Preset(name="pixelcnn-8", summary="PixelCNN of 8x8 images (digits), 256-way softmax", build=pixelcnn_8),
+    Preset(name="pixelcnn-28", summary="PixelCNN of 28x28 images, 256-way softmax", build=pixelcnn_28),
+)
