@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from gen_dist.optimization import LearningRateSchedule, OptimizerConfig
+from gen_dist.optimization import CONSTANT, LearningRateSchedule, OptimizerConfig
 from gen_dist.types import DataSpec, ImageBatch, Moment
 
 
@@ -39,6 +39,7 @@ class Context:
     memory: dict[str, Tensor]
 
 
+@runtime_checkable
 class Signal(Protocol):
     """What one micro-batch says about how a player should move.
 
@@ -99,7 +100,7 @@ class Player:
 
     module: nn.Module
     optimizer: OptimizerConfig
-    schedule: LearningRateSchedule = LearningRateSchedule()
+    schedule: LearningRateSchedule = CONSTANT
     ema_decay: float | None = None
 
 
@@ -147,7 +148,7 @@ class Learner(nn.Module, ABC):
 
     def prepare(self, batch: ImageBatch) -> None:
         """Initialise from data, once, before the first round; every worker passes the same batch."""
-        return None
+        return
 
     def active(self, player: str, moment: Moment) -> list[nn.Parameter]:
         """The parameters that move now: the same list, in the same order, on every worker."""
@@ -158,13 +159,14 @@ class Learner(nn.Module, ABC):
 
         It may change persistent buffers, and may project parameters provided that projecting twice changes nothing.
         """
-        return None
+        return
 
     def finalise(self, batches: Sequence[ImageBatch]) -> None:
         """Prepare a copy for evaluation, e.g. re-estimate batch-norm statistics; `batches` are training images."""
-        return None
+        return
 
 
+@runtime_checkable
 class ModelConfig(Protocol):
     """The configuration of one family: a frozen dataclass beside the learner that it builds."""
 

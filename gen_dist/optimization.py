@@ -87,6 +87,9 @@ class LearningRateSchedule:
         return warmup * (self.final_factor + (1.0 - self.final_factor) * shape)
 
 
+CONSTANT = LearningRateSchedule()
+
+
 def build_optimizer(
     config: OptimizerConfig, parameters: Sequence[nn.Parameter], *, fused: bool
 ) -> torch.optim.Optimizer:

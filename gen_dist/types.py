@@ -1,6 +1,7 @@
 """The values that every part of gen_dist passes around: what the data is, one batch of it, and what time it is."""
 
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -82,6 +83,25 @@ class ImageBatch:
         images = self.images.to(device, non_blocking=True, memory_format=memory_format)
         labels = None if self.labels is None else self.labels.to(device, non_blocking=True)
         return ImageBatch(images=images, labels=labels)
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Training images in an endless shuffled order, addressed by position: no cursor, so nothing to restore."""
+
+    @property
+    def spec(self) -> DataSpec:
+        """What the images are."""
+
+    @property
+    def num_images(self) -> int:
+        """Images in one epoch."""
+
+    def take(self, start: int, count: int) -> ImageBatch:
+        """The images at positions [start, start + count)."""
+
+    def prefetch(self, start: int, count: int) -> None:
+        """A hint that this slice will be taken soon."""
 
 
 def to_signed(images: UInt8[Tensor, "*shape"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "*shape"]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gen_dist.distributed.seeding import seed_for
 from gen_dist.learner import Context
+from gen_dist.training.masking import overwrite
 from gen_dist.training.round import RoundSettings, autocast
 from gen_dist.training.state import TrainingState
 from gen_dist.types import ImageBatch, Moment
@@ -37,8 +38,7 @@ def first_non_finite(
     before = [buffer.clone() for buffer in buffers]
     for m in micro_batches:
         parameters = state.prepare_gradients(phase.player, moment)
-        for buffer, value in zip(buffers, before, strict=True):
-            buffer.copy_(value)
+        overwrite(buffers, before)
         torch.manual_seed(seed_for("noise", settings.seed, index, moment.round, repeat, m))
         context = Context(moment, repeat, m, copy.copy(state.memory.get(m, {})))
         with _watch_outputs(state.learner) as findings, autocast(state.device, settings.precision):
@@ -51,8 +51,7 @@ def first_non_finite(
             for parameter in reversed(parameters)
             if parameter.grad is not None and not _finite(parameter.grad)
         ]
-        for buffer, value in zip(buffers, before, strict=True):
-            buffer.copy_(value)
+        overwrite(buffers, before)
         if findings:
             return findings[0]
     return None

@@ -8,13 +8,12 @@ from typing import final
 
 import torch
 
-from gen_dist.data.stream import ImageStream
 from gen_dist.learner import Learner, ModelConfig
 from gen_dist.training.checkpoint import capture
 from gen_dist.training.checkpointing import CheckpointWriter
 from gen_dist.training.settings import TrainingConfig
 from gen_dist.training.training import Row, Training
-from gen_dist.types import Moment
+from gen_dist.types import ImageSource, Moment
 
 
 class Request(enum.IntEnum):
@@ -136,7 +135,7 @@ def train_to_end(
     model: ModelConfig,
     settings: TrainingConfig,
     seed: int,
-    stream: ImageStream,
+    stream: ImageSource,
     *,
     device: torch.device | None = None,
     report: Callable[[Row], None] | None = None,

@@ -12,6 +12,12 @@ def restore_where(flag: Tensor, targets: Sequence[Tensor], values: Sequence[Tens
         target.copy_(torch.where(flag, value, target))
 
 
+def overwrite(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Set each target to its value."""
+    for target, value in zip(targets, values, strict=True):
+        target.copy_(value)
+
+
 def masked_step(optimizer: torch.optim.Optimizer, flag: Tensor) -> None:
     """`optimizer.step()`, except that weights and moments keep their values where the flag is raised.
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from gen_dist.distributed.seeding import seed_for
 from gen_dist.distributed.world import World
 from gen_dist.learner import Context, Phase
-from gen_dist.training.masking import masked_step, restore_where
+from gen_dist.training.masking import masked_step, overwrite, restore_where
 from gen_dist.training.meters import Meters
 from gen_dist.training.state import TrainingState
 from gen_dist.types import ImageBatch, Moment
@@ -71,11 +71,13 @@ def step_phase(
     parameters = state.prepare_gradients(phase.player, moment)
     gradients = [p.grad for p in parameters if p.grad is not None]
     before = [buffer.clone() for buffer in state.float_buffers]
+    counters = [buffer.clone() for buffer in state.integer_buffers]
     memory = {m: dict(state.memory.get(m, {})) for m in world.share(settings.num_micro_batches)}
 
     averages = Averages(state.float_buffers, before, settings.num_micro_batches)
-    for m, remembered in memory.items():
-        averages.rewind(state.integer_buffers)
+    for number, (m, remembered) in enumerate(memory.items()):
+        if number:  # every micro-batch starts from the buffers that the first one saw; counters so advance once
+            overwrite([*state.float_buffers, *state.integer_buffers], [*before, *counters])
         torch.manual_seed(seed_for("noise", settings.seed, index, moment.round, repeat, m))
         context = Context(moment, repeat, m, remembered)
         with autocast(state.device, settings.precision):
@@ -98,7 +100,7 @@ def step_phase(
     masked_step(optimizer, state.halted)
     with torch.no_grad():
         state.learner.settle(phase.player, averages.statistics)
-    restore_where(state.halted, state.float_buffers, before)
+    restore_where(state.halted, [*state.float_buffers, *state.integer_buffers], [*before, *counters])
     state.remember(memory)
     state.updates[phase.player] += 1
     state.ema.update(phase.player, state.updates[phase.player], state.halted)
@@ -116,21 +118,10 @@ class Averages:
         self.buffers = buffers
         self.before = before
         self.weight = 1.0 / num_micro_batches
-        self.single = num_micro_batches == 1
         self.metrics: dict[str, Tensor] = {}
         self.statistics: dict[str, Tensor] = {}
-        self.changes = [] if self.single else [torch.zeros_like(buffer) for buffer in buffers]
-        self._counters: list[Tensor] | None = None
-
-    def rewind(self, integer_buffers: Sequence[Tensor]) -> None:
-        """Give the next micro-batch the buffers that the first one saw. Counters so advance once, not M times."""
-        if self.single:
-            return
-        if self._counters is None:
-            self._counters = [buffer.clone() for buffer in integer_buffers]
-            return
-        for buffer, value in zip([*self.buffers, *integer_buffers], [*self.before, *self._counters], strict=True):
-            buffer.copy_(value)
+        # A single micro-batch leaves the buffers as they should be: there is nothing to average.
+        self.changes = [torch.zeros_like(buffer) for buffer in buffers] if num_micro_batches > 1 else []
 
     def add(self, metrics: Mapping[str, Tensor], statistics: Mapping[str, Tensor]) -> None:
         """Take in what one micro-batch measured."""
@@ -138,8 +129,9 @@ class Averages:
             for name, value in values.items():
                 weighted = value.detach() * self.weight
                 totals[name] = totals[name] + weighted if name in totals else weighted
-        for change, buffer, value in zip(self.changes, self.buffers, self.before if self.changes else (), strict=False):
-            change.add_(buffer - value, alpha=self.weight)
+        if self.changes:
+            for change, buffer, value in zip(self.changes, self.buffers, self.before, strict=True):
+                change.add_(buffer - value, alpha=self.weight)
 
     def tensors(self) -> list[Tensor]:
         """Everything that has to be summed over the workers, in the same order on each."""
@@ -149,8 +141,9 @@ class Averages:
 
     def write_buffers(self) -> None:
         """Set the buffers to the average over all micro-batches."""
-        for buffer, value, change in zip(self.buffers, self.before, self.changes, strict=False):
-            torch.add(value, change, out=buffer)
+        if self.changes:
+            for buffer, value, change in zip(self.buffers, self.before, self.changes, strict=True):
+                torch.add(value, change, out=buffer)
 
 
 def _norm(gradients: Sequence[Tensor]) -> Tensor:

@@ -6,7 +6,6 @@ from typing import final
 
 import torch
 
-from gen_dist.data.stream import ImageStream
 from gen_dist.distributed.seeding import seed_for, seeded
 from gen_dist.distributed.world import World
 from gen_dist.learner import Learner, ModelConfig
@@ -15,7 +14,7 @@ from gen_dist.training.meters import Meters
 from gen_dist.training.round import RoundSettings, decode_failure, train_round
 from gen_dist.training.settings import TrainingConfig
 from gen_dist.training.state import TrainingState
-from gen_dist.types import ImageBatch, Moment
+from gen_dist.types import ImageBatch, ImageSource, Moment
 
 Row = dict[str, float]  # one report: the clock, updates per player, averaged metrics
 
@@ -64,7 +63,7 @@ class Training:
         model: ModelConfig,
         settings: TrainingConfig,
         seed: int,
-        stream: ImageStream,
+        stream: ImageSource,
         *,
         world: World | None = None,
         device: torch.device | None = None,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -17,11 +18,12 @@ SETTINGS = TrainingConfig(images=8 * 16, batch_size=16, num_micro_batches=4, rou
 def everything(training: Training) -> dict[str, Tensor]:
     """Weights, buffers, averages, moments, this worker's memories."""
     state = training.state
+    names = {parameter: name for name, parameter in state.learner.named_parameters()}
     tensors = dict(state.learner.state_dict())
     tensors |= {f"ema/{name}": tensor for name, tensor in state.ema.weights.items()}
     for player, optimizer in state.optimizers.items():
-        for number, moments in enumerate(optimizer.state.values()):
-            tensors |= {f"{player}/{number}/{n}": t for n, t in moments.items() if isinstance(t, Tensor)}
+        for parameter, moments in optimizer.state.items():
+            tensors |= {f"{player}/{names[parameter]}/{n}": t for n, t in moments.items() if isinstance(t, Tensor)}
     tensors |= {f"memory/{m}/{name}": t for m, entries in state.memory.items() for name, t in entries.items()}
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
@@ -39,8 +41,8 @@ def train(name: str, rounds: int = 6, **changes: Any) -> dict[str, Tensor]:
 
 
 def train_without_averaging(name: str) -> dict[str, Tensor]:
-    World.sum_ = lambda self, tensors: None  # type: ignore[method-assign]
-    return train(name)
+    with mock.patch.object(World, "sum_", return_value=None):
+        return train(name)
 
 
 def train_until_it_breaks(poisoned: int) -> dict[str, Any]:

@@ -31,13 +31,9 @@ def test_any_number_of_workers_trains_the_same_model(pool: WorkerPool, name: str
 
 
 @pytest.mark.parametrize("name", TOYS)
-def test_without_averaging_they_differ(name: str) -> None:
+def test_without_averaging_they_differ(pool: WorkerPool, name: str) -> None:
     """The negative control: the equality above is not for free."""
-    pool = WorkerPool(2)
-    try:
-        first, second = pool.run(train_without_averaging, name, workers=2)
-    finally:
-        pool.close()
+    first, second = pool.run(train_without_averaging, name, workers=2)
     first, second = parameters_of(first), parameters_of(second)
     assert max(float((first[key] - second[key]).abs().max()) for key in first) > 1e-3
 
