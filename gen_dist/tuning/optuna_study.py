@@ -1,23 +1,13 @@
 """Trials of the ledger as Optuna knows them, to start a searcher from what a killed study had already learned."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
 
-from gen_dist.tuning.space import (
-    Choice,
-    Domain,
-    IntRange,
-    LogUniform,
-    Space,
-    Uniform,
-    Value,
-    Values,
-    domain_given,
-    parameter_name,
-    suggest,
-)
+from gen_dist.tuning.space import Choice, Domain, IntRange, LogUniform, Space, Uniform, Value, Values, domain_given
+from gen_dist.tuning.suggest import parameter_name, suggest
 
 
 def define_by_run(space: Space) -> Callable[[optuna.Trial], dict[str, Values]]:
@@ -28,25 +18,34 @@ def define_by_run(space: Space) -> Callable[[optuna.Trial], dict[str, Values]]:
     return lambda trial: {"values": suggest(space, trial)}
 
 
-def warm_study(
-    space: Space, told: Iterable[tuple[Mapping[str, Value], float]], *, name: str, seed: int
-) -> optuna.Study:
-    """A study in memory that minimises with seeded TPE and has been told the given (values, score) pairs.
+@dataclass(frozen=True, slots=True)
+class WarmStart:
+    """A study in memory that was told what is known already, with the parts that Ray Tune's `OptunaSearch` takes.
 
-    `OptunaSearch(space=define_by_run(space), storage=study._storage, study_name=name, sampler=study.sampler)` goes on
-    from it; so does `study.ask()`.
+    Attributes:
+        study: ready for `ask`.
+        storage: in which it lies; lives and dies with this process.
+        sampler: seeded TPE.
     """
-    # Constant liar: several trials run at once, and those still running must not be proposed again.
-    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=False, constant_liar=True)
-    study = optuna.create_study(study_name=name, direction="minimize", sampler=sampler, storage=in_memory_storage())
+
+    study: optuna.Study
+    storage: optuna.storages.BaseStorage
+    sampler: optuna.samplers.BaseSampler
+
+
+def warm_start(space: Space, told: Iterable[tuple[Mapping[str, Value], float]], *, name: str, seed: int) -> WarmStart:
+    """A study that minimises with TPE and has been told the given (values, score) pairs.
+
+    Ray Tune goes on from it with `OptunaSearch(space=define_by_run(space), storage=warm.storage,
+    sampler=warm.sampler, study_name=name, metric=..., mode="min")`.
+    """
+    # Constant liar: several trials run at once, and what still runs must not be proposed again.
+    sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(study_name=name, direction="minimize", sampler=sampler, storage=storage)
     for values, score in told:
         study.add_trial(frozen_trial(space, values, score))
-    return study
-
-
-def in_memory_storage() -> optuna.storages.BaseStorage:
-    """A storage that lives and dies with this process."""
-    return optuna.storages.InMemoryStorage()
+    return WarmStart(study, storage, sampler)
 
 
 def frozen_trial(space: Space, values: Mapping[str, Value], score: float) -> optuna.trial.FrozenTrial:

@@ -1,15 +1,14 @@
 """What a search may change: named dimensions, each with a domain, the configuration fields it sets, and a condition.
 
 A space is plain frozen data, so that a study can write it down and continue with it whatever later versions of the
-named spaces say. Nothing here knows who searches: `sample` draws at random, `suggest` asks anything that has Optuna's
-`suggest_*` methods, `mutate` perturbs a running trial for population based training.
+named spaces say. Nothing here knows who searches: `sample` draws at random, `mutate` perturbs a running trial for
+population based training, and `gen_dist/tuning/suggest.py` asks an Optuna trial.
 """
 
 import math
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from cattrs.strategies import configure_tagged_union
 
@@ -169,22 +168,6 @@ class Space:
         raise ValueError(f"the space {self.name!r} has no dimension {name!r}; it has {names}")
 
 
-class Suggests(Protocol):
-    """What `suggest` needs of an Optuna trial."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A real number in [low, high]."""
-        ...
-
-    def suggest_int(self, name: str, low: int, high: int) -> int:
-        """A whole number in [low, high]."""
-        ...
-
-    def suggest_categorical(self, name: str, choices: tuple[Value, ...]) -> Value:
-        """One of the choices."""
-        ...
-
-
 def sample(space: Space, rng: random.Random, *, fixed: Mapping[str, Value] | None = None) -> Values:
     """Draw every dimension that exists, uniformly on its own scale; those in `fixed` keep the value given there."""
     values: Values = {}
@@ -193,26 +176,6 @@ def sample(space: Space, rng: random.Random, *, fixed: Mapping[str, Value] | Non
         if domain is not None:
             given = None if fixed is None else fixed.get(dimension.name)
             values[dimension.name] = _draw(domain, rng) if given is None else given
-    return values
-
-
-def suggest(space: Space, trial: Suggests) -> Values:
-    """Ask an Optuna trial (or Ray Tune's wrapper around one) for every dimension that exists: define by run."""
-    values: Values = {}
-    for dimension in space.dimensions:
-        domain = domain_given(space, dimension, values)
-        if domain is None:
-            continue
-        name = parameter_name(dimension, domain)
-        match domain:
-            case Uniform():
-                values[dimension.name] = trial.suggest_float(name, domain.low, domain.high)
-            case LogUniform():
-                values[dimension.name] = trial.suggest_float(name, domain.low, domain.high, log=True)
-            case IntRange():
-                values[dimension.name] = trial.suggest_int(name, domain.low, domain.high)
-            case Choice():
-                values[dimension.name] = trial.suggest_categorical(name, domain.options)
     return values
 
 
@@ -244,16 +207,6 @@ def domain_given(space: Space, dimension: Dimension, values: Mapping[str, Value]
     excluded = {e.option for e in dimension.excluding if _holds(e.condition, space, values)}
     options = tuple(option for option in dimension.domain.options if option not in excluded)
     return Choice(options=options) if options else None
-
-
-def parameter_name(dimension: Dimension, domain: Domain) -> str:
-    """How a searcher calls the dimension: by its options as well where some are excluded.
-
-    A searcher keeps one domain per name, so a choice without some of its options is another parameter to it.
-    """
-    if isinstance(domain, Choice) and domain != dimension.domain:
-        return f"{dimension.name} ({', '.join(map(str, domain.options))})"
-    return dimension.name
 
 
 def _conditions(dimension: Dimension) -> Iterable[Condition]:
