@@ -1,0 +1,89 @@
+"""Sheets of images that people can look at: small images are magnified by whole pixels, never blurred."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from gen_dist.data.storage import open_storage
+
+PADDING = 2
+"""Pixels between images, after magnification."""
+BACKGROUND = 255
+READABLE_PIXELS = 64
+"""Images are magnified until their longer side has about so many pixels."""
+LABEL_MARGIN = 72
+
+
+def sample_grid(
+    images: UInt8[Tensor, "n c h w"],
+    columns: int | None = None,
+    scale: int | None = None,
+    row_labels: Sequence[str] = (),
+) -> Image.Image:
+    """Images side by side, row by row.
+
+    Args:
+        images: what to show, 1 or more.
+        columns: images in a row; by default the sheet is about square.
+        scale: whole factor of magnification; by default small images become about 64 pixels wide.
+        row_labels: one text per row, written at its left.
+
+    Raises:
+        ValueError: there are no images, an argument is below 1, or the labels do not match the rows.
+    """
+    num, channels, height, width = images.shape
+    if num == 0:
+        raise ValueError("there are no images to show")
+    columns = math.ceil(math.sqrt(num)) if columns is None else columns
+    scale = max(1, READABLE_PIXELS // max(height, width)) if scale is None else scale
+    if columns < 1 or scale < 1:
+        raise ValueError(f"columns is {columns} and scale is {scale}: both must be at least 1")
+    rows = math.ceil(num / columns)
+    if row_labels and len(row_labels) != rows:
+        raise ValueError(f"{len(row_labels)} row labels for {rows} rows: give one per row")
+    cell_height, cell_width = height * scale + PADDING, width * scale + PADDING
+    sheet = torch.full((channels, rows * cell_height + PADDING, columns * cell_width + PADDING), BACKGROUND).byte()
+    large = images.cpu().repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+    for index, image in enumerate(large):
+        top, left = index // columns * cell_height + PADDING, index % columns * cell_width + PADDING
+        sheet[:, top : top + height * scale, left : left + width * scale] = image
+    picture = to_picture(sheet)
+    return _with_labels(picture, row_labels, cell_height) if row_labels else picture
+
+
+def to_picture(image: UInt8[Tensor, "c h w"]) -> Image.Image:
+    """One image as a picture: mode "L" for 1 channel, "RGB" for 3."""
+    pixels: np.ndarray = image.cpu().permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(pixels[:, :, 0] if image.shape[0] == 1 else pixels)
+
+
+def save_grid(
+    images: UInt8[Tensor, "n c h w"], path: Path, columns: int | None = None, row_labels: Sequence[str] = ()
+) -> None:
+    """Write a sheet of images as PNG, whole or not at all; folders are made as needed.
+
+    Raises:
+        ValueError: the file's name does not end in .png.
+    """
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path} is no name for a sheet of images: let it end in .png")
+    buffer = io.BytesIO()
+    sample_grid(images, columns, row_labels=row_labels).save(buffer, format="PNG")
+    open_storage(path.absolute().parent).write_bytes(path.name, buffer.getvalue())
+
+
+def _with_labels(picture: Image.Image, row_labels: Sequence[str], cell_height: int) -> Image.Image:
+    labelled = Image.new(picture.mode, (picture.width + LABEL_MARGIN, picture.height), "white")
+    labelled.paste(picture, (LABEL_MARGIN, 0))
+    pen = ImageDraw.Draw(labelled)
+    for row, text in enumerate(row_labels):
+        middle = PADDING + row * cell_height + cell_height // 2
+        pen.text((LABEL_MARGIN - 6, middle), text, fill="black", anchor="rm")
+    return labelled
