@@ -1,0 +1,53 @@
+"""The lock, the hooks and the metadata agree with each other."""
+
+import os
+import re
+import tomllib
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from repository_files import ROOT
+
+import gen_dist
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
+PINS = dict(re.findall(r"^([a-z0-9-]+)==([0-9a-z.]+)$", LOCK, re.MULTILINE))
+
+
+def test_the_lock_holds_exact_public_versions_and_nothing_else() -> None:
+    lines = [line for line in LOCK.splitlines() if line and not line.startswith("#")]
+    assert len(lines) == len(PINS)
+    assert lines == sorted(lines)
+
+
+def test_the_lock_satisfies_every_requirement() -> None:
+    for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]:
+        requirement = Requirement(text)
+        version = PINS.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{text} is not locked: run `make lock`"
+        assert requirement.specifier.contains(version), f"{text} is locked at {version}: run `make lock`"
+
+
+def test_torch_and_ray_are_the_versions_the_measurements_speak_of() -> None:
+    assert (PINS["torch"], PINS["ray"]) == ("2.13.0", "2.60.0")
+
+
+def test_hooks_run_what_make_check_runs() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert recipe
+    checks = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe[1].splitlines()]
+    hooks = re.findall(r"^ +entry: (.*)$", (ROOT / ".pre-commit-config.yaml").read_text(), re.MULTILINE)
+    assert checks == hooks
+
+
+def test_continuous_integration_runs_make_test() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert re.search(r"^exec make .*\btest\b", script.read_text(), re.MULTILINE)
+
+
+def test_one_version_everywhere() -> None:
+    assert gen_dist.__version__ == PROJECT["version"]
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
