@@ -68,10 +68,10 @@ def _parse(wanted: str, text: str, old: Domain | None) -> Domain:
         raise ValueError(f"--dimension {text!r} is not understood; write {FORMS}")
     try:
         if scale == "log" or (not scale and isinstance(old, LogUniform)):
-            return LogUniform(low=low, high=high)
+            return LogUniform(low=float(low), high=float(high))
         if isinstance(low, int) and isinstance(high, int) and not scale and not isinstance(old, Uniform):
             return IntRange(low=low, high=high)
-        return Uniform(low=low, high=high)
+        return Uniform(low=float(low), high=float(high))
     except ValueError as error:
         raise ValueError(f"--dimension {text!r}: {error}") from error
 

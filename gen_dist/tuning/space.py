@@ -251,6 +251,6 @@ def _perturb(domain: Domain, value: Value, rng: random.Random) -> Value:
             return domain.options[min(max(position, 0), len(domain.options) - 1)]
 
 
-def _require_order(low: float, high: float) -> None:
+def _require_order(low: int | float, high: int | float) -> None:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"the range {low}:{high} is not valid: low must be below high, both finite")

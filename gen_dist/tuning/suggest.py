@@ -1,6 +1,6 @@
 """A space as Optuna sees it: define by run, so that conditions hold inside the searcher too."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gen_dist.tuning.space import (
     Choice,
@@ -16,6 +16,7 @@ from gen_dist.tuning.space import (
 )
 
 
+@runtime_checkable
 class Suggests(Protocol):
     """What `suggest` needs of an Optuna trial."""
 
