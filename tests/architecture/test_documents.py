@@ -65,7 +65,9 @@ def command_lines() -> list[tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize(("where", "words"), command_lines(), ids=lambda value: " ".join(value)[:60])
+@pytest.mark.parametrize(
+    ("where", "words"), command_lines(), ids=lambda value: value if isinstance(value, str) else " ".join(value)[:60]
+)
 def test_a_documented_command_line_is_accepted(where: str, words: list[str]) -> None:
     assert_accepted(words, where)
 
@@ -77,7 +79,7 @@ def test_what_a_document_names_exists(document: Path) -> None:
     for phrase in [*code_spans(text), *shell_lines(text)]:
         for target in re.findall(r"^make ([a-z]+)", phrase):
             assert target in TARGETS, f"{where}: there is no `make {target}`"
-        for job in re.findall(r"\bjobs/(\w+\.py)", phrase):
+        for job in re.findall(r"\bjobs/([a-z_]+\.py)", phrase):
             assert (ROOT / "jobs" / job).is_file(), f"{where}: there is no jobs/{job}"
         for words in re.findall(r"^gen-dist ([a-z]+(?: [a-z]+)?)", phrase):
             assert find(words.split()) or words == "registry", f"{where}: there is no `gen-dist {words}`"

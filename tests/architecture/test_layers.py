@@ -68,10 +68,12 @@ def test_only_distributed_talks_to_torch_distributed() -> None:
 
 
 def test_no_import_hides_in_a_function() -> None:
-    """An import inside a function would dodge the layers; cli.py names its targets in a table instead."""
+    """cli.py delays imports with an explicit table. Inside a layer, a delayed import may save a slow start."""
     offenders = []
     for path in python_files("gen_dist", "jobs"):
+        layer = ".".join(path.relative_to(ROOT).with_suffix("").parts[:2])
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                offenders += [f"{relative(path)}:{line} {name}" for name, line in imports(node)]
+                hidden = [(name, line) for name, line in imports(node) if not name.startswith(f"{layer}.")]
+                offenders += [f"{relative(path)}:{line} {name}" for name, line in hidden]
     assert not offenders

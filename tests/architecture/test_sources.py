@@ -55,16 +55,14 @@ def test_nothing_is_unpickled() -> None:
     assert not offenders
 
 
-def test_nobody_catches_everything_in_silence() -> None:
-    """`except Exception` (or a bare except) is allowed only where it raises again."""
-    offenders = []
-    for path in python_files("gen_dist", "jobs"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.ExceptHandler):
-                continue
-            broad = node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}
-            if broad and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
-                offenders.append(f"{relative(path)}:{node.lineno}")
+def test_whoever_catches_everything_says_why() -> None:
+    """The linter refuses `except Exception`; an exemption from that needs its reason on the same line."""
+    offenders = [
+        f"{relative(path)}:{number}"
+        for path in python_files("gen_dist", "jobs")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"noqa: BLE001\s*$", line)
+    ]
     assert not offenders
 
 
