@@ -1,7 +1,7 @@
 """The import: every example of a source is read, checked, brought to one shape and written, whole or not at all."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -56,6 +56,14 @@ class ImportOptions:
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit is {self.limit}: it must be at least 1")
+
+    def changed(self) -> dict[str, str]:
+        """The options that decide what is stored and are not at their default, as text."""
+        values: dict[str, tuple[object, object]] = {"limit": (self.limit, None)}
+        for part, default in ((self.transform, Transform()), (self.shares, SplitShares())):
+            for item in fields(part):
+                values[item.name] = (getattr(part, item.name), getattr(default, item.name))
+        return {name: str(value) for name, (value, default) in values.items() if value != default}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What every source of images gives to the import: examples whose pixels are read one at a time, when asked for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -12,6 +12,7 @@ from gen_dist.data.errors import DataError
 from gen_dist.data.schema import SplitName
 
 Pixels = Image.Image | NDArray[np.uint8]
+MAX_IMAGE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +75,13 @@ def bad_example(where: str, cause: str) -> Example:
         raise DataError(cause)
 
     return Example(id=where, where=where, load=fail)
+
+
+def loaded(pixels: NDArray[np.uint8]) -> Callable[[], Pixels]:
+    """For pixels that are in memory already."""
+    return lambda: pixels
+
+
+def published(splits: Iterable[SplitName | None]) -> frozenset[SplitName]:
+    """The splits among these."""
+    return frozenset(split for split in splits if split is not None)

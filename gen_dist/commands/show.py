@@ -1,0 +1,75 @@
+"""`gen-dist show`: what a dataset holds, in words and in one picture."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from gen_dist.data.contact_sheet import contact_sheet
+from gen_dist.data.dataset import Dataset, open_dataset
+from gen_dist.data.schema import SPLITS
+from gen_dist.data.storage_local import replacing
+
+MAX_CLASSES_SHOWN = 100
+IMAGES_READ = 2000
+
+
+def show(
+    dataset_uri: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATASET_URI")],
+    *,
+    out: Path = Path("contact-sheet.png"),
+) -> None:
+    """Print a dataset's manifest and class counts, and draw a contact sheet of it.
+
+    Example:
+      gen-dist show digits-dataset --out digits.png
+
+    Args:
+        dataset_uri: a folder or s3://bucket/prefix.
+        out: PNG file to write: a row of training images for each class.
+    """
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"--out is {out}: the contact sheet is a PNG file, name it {out.with_suffix('.png')}")
+    dataset = open_dataset(dataset_uri)
+    console = Console(soft_wrap=True, highlight=False)
+    for name, value in _facts(dataset):
+        console.print(f"{name:<12}{value}", markup=False)
+    console.print(_table(dataset))
+    sheet = contact_sheet(dataset.read("train", limit=IMAGES_READ), dataset.spec)
+    with replacing(out) as file:
+        sheet.save(file, format="PNG")
+    print(f"contact sheet: {out}")
+
+
+def _facts(dataset: Dataset) -> list[tuple[str, str]]:
+    manifest = dataset.manifest
+    channels, height, width = dataset.spec.shape
+    options = ", ".join(f"{name}={value}" for name, value in sorted(manifest.provenance.options.items()))
+    size_bytes = sum(shard.size_bytes for split in manifest.splits.values() for shard in split.shards)
+    num_shards = sum(len(split.shards) for split in manifest.splits.values())
+    return [
+        ("dataset", dataset.uri),
+        ("digest", dataset.digest),
+        ("images", f"{height} x {width}, {'grey' if channels == 1 else 'RGB'}{', with texts' * manifest.has_text}"),
+        ("stored", f"{num_shards} shards, {size_bytes:,} bytes, schema version {manifest.schema_version}"),
+        ("source", manifest.provenance.source + (f" ({options})" if options else "")),
+        ("imported", f"{manifest.provenance.created} by gen_dist {manifest.provenance.gen_dist_version}"),
+        ("left out", f"{manifest.provenance.num_skipped} bad images"),
+    ]
+
+
+def _table(dataset: Dataset) -> Table:
+    splits = dataset.manifest.splits
+    table = Table("class", *SPLITS)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    names = dataset.spec.class_names
+    for label, name in enumerate(names[:MAX_CLASSES_SHOWN]):
+        table.add_row(name, *(str(splits[split].class_counts[label]) for split in SPLITS))
+    if len(names) > MAX_CLASSES_SHOWN:
+        table.add_row(f"... and {len(names) - MAX_CLASSES_SHOWN} more classes")
+    table.add_section()
+    table.add_row("all images", *(str(splits[split].rows) for split in SPLITS))
+    return table
