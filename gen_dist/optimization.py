@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from cattrs.strategies import configure_tagged_union
 from torch import nn
 
+from gen_dist.serialization import converter
 from gen_dist.types import Moment
 
 
@@ -50,6 +52,10 @@ class SGD:
 
 
 OptimizerConfig = Adam | RMSprop | SGD
+
+configure_tagged_union(
+    OptimizerConfig, converter, tag_name="optimizer", tag_generator=lambda config: config.__name__.lower()
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,43 @@
+"""Joining a Ray cluster, or starting one on this machine."""
+
+import os
+
+import ray
+from rich.console import Console
+
+# How often Ray Train's controller looks at its workers; its default of 2 s adds seconds to the end of every run.
+_HEALTH_CHECK_SECONDS = "0.2"
+# How long a restart waits for as many workers as asked for before an elastic run goes on with fewer.
+_GROUP_START_SECONDS = "15"
+
+
+def connect(console: Console, *, num_cpus: int | None = None) -> None:
+    """Join the cluster that `RAY_ADDRESS` names, or start a local one; the second call does nothing.
+
+    Raises:
+        ConnectionError: the cluster can't be reached.
+    """
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _HEALTH_CHECK_SECONDS)
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", _GROUP_START_SECONDS)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if ray.is_initialized():
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, log_to_driver=True)
+    else:
+        console.print("starting Ray on this machine", highlight=False)
+        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=True)
+
+
+def describe_resources() -> str:
+    """What the cluster offers, for people."""
+    resources = ray.cluster_resources()
+    cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
+    nodes = sum(1 for node in ray.nodes() if node["Alive"])
+    return f"{nodes} node{'s' if nodes != 1 else ''}, {cpus:g} CPUs, {gpus:g} GPUs"
+
+
+def has_gpus() -> bool:
+    """Whether any node has a GPU."""
+    return bool(ray.cluster_resources().get("GPU", 0))

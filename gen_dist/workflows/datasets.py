@@ -1,0 +1,28 @@
+"""The data that a command was given: a dataset's URI, or the name of one that is built in."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from gen_dist.data.catalog import SourceOptions, open_source
+from gen_dist.data.dataset import Dataset, open_dataset
+from gen_dist.data.importing import ImportOptions, import_source
+from gen_dist.data.schema import MANIFEST
+
+EMBEDDED = ("digits", "polygons")
+EMBEDDED_FOLDER = Path("gen-dist-data")
+
+
+def dataset_of(name_or_uri: str, console: Console) -> Dataset:
+    """Open a dataset; one that needs no download is imported below ./gen-dist-data the first time it is named.
+
+    Raises:
+        ValueError: there is no such dataset, or it is damaged.
+    """
+    if name_or_uri not in EMBEDDED or Path(name_or_uri).exists():
+        return open_dataset(name_or_uri)
+    folder = EMBEDDED_FOLDER / name_or_uri
+    if not (folder / MANIFEST).exists():
+        console.print(f"importing {name_or_uri} into {folder}", highlight=False)
+        import_source(open_source(name_or_uri, SourceOptions()), folder, ImportOptions())
+    return open_dataset(folder)

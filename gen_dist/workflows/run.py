@@ -1,0 +1,254 @@
+"""What every worker of a run does, whether Ray started it or it is the only one."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import final
+
+import torch
+from rich.console import Console
+
+from gen_dist.bundle.bundle import save_bundle
+from gen_dist.config import paths
+from gen_dist.data.dataset import Dataset, open_dataset
+from gen_dist.distributed.world import World
+from gen_dist.evaluation.evaluator import Evaluator
+from gen_dist.evaluation.protocol import EvaluationRecord
+from gen_dist.learner import Learner
+from gen_dist.models.table import family_of
+from gen_dist.serialization import to_json
+from gen_dist.tracking.lineage import describe_phases
+from gen_dist.tracking.tracker import DatasetRecord, NoTracker, RunStatus, Tracker
+from gen_dist.training.checkpoint import Checkpoint, read_checkpoint, restore
+from gen_dist.training.checkpointing import CheckpointWriter, latest_checkpoint
+from gen_dist.training.fit import FitResult, Keeping, Observers, Request, ask_nothing, fit
+from gen_dist.training.training import Diverged, Row, Training
+from gen_dist.types import Moment
+from gen_dist.workflows.job import BUNDLE, CHECKPOINTS, RESULT, SAMPLES, STOP_REQUEST, RunJob, RunResult
+from gen_dist.workflows.judging import make_judge
+from gen_dist.workflows.pictures import sample_sheet
+from gen_dist.workflows.progress import RunProgress
+
+_STOP_REQUEST_EVERY_SECONDS = 2.0
+
+
+def work(
+    job: RunJob,
+    *,
+    world: World,
+    device: torch.device,
+    tracker: Tracker | None = None,
+    ask: Callable[[], Request] = ask_nothing,
+    console: Console | None = None,
+) -> RunResult:
+    """Take a run from where it is to its end; every worker of it calls this and gets the same answer.
+
+    Args:
+        job: the run; it goes on from its newest sound checkpoint when there is one.
+        world: the workers.
+        device: of this worker.
+        tracker: whom worker 0 tells.
+        ask: what the outside wants of this worker.
+        console: where worker 0 shows progress.
+
+    Raises:
+        ValueError: the run, its data or its checkpoints don't fit each other.
+    """
+    dataset = open_dataset(job.data)
+    if dataset.digest != job.data_digest:
+        raise ValueError(
+            f"run {job.name!r} was started on data with digest {job.data_digest[:12]}, {job.data} now has "
+            f"{dataset.digest[:12]}: a run never goes on with other data; start a new one"
+        )
+    config = job.config
+    stream = dataset.stream(
+        "train", seed=config.seed, memory_budget_bytes=job.memory_budget_bytes, pin_memory=device.type == "cuda"
+    )
+    try:
+        training = Training(config.model, config.training, config.seed, stream, world=world, device=device)
+        checkpoint = _agreed_checkpoint(job, world)
+        if checkpoint is not None:
+            restore(training, checkpoint)
+        if world.rank > 0:
+            return _follow(job, training, ask)
+        judge = None if job.judging is None else make_judge(job.judging, dataset, device)
+        lead = Lead(job, training, dataset, judge, tracker or NoTracker(), console or Console())
+        return lead.run(checkpoint, ask)
+    finally:
+        stream.close()
+
+
+@final
+class Lead:
+    """Worker 0: it decides by the clock, evaluates, writes and tells."""
+
+    def __init__(
+        self,
+        job: RunJob,
+        training: Training,
+        dataset: Dataset,
+        judge: Evaluator | None,
+        tracker: Tracker,
+        console: Console,
+    ) -> None:
+        self.job, self.training, self.dataset = job, training, dataset
+        self.judge, self.tracker, self.console = judge, tracker, console
+        self.record: EvaluationRecord | None = None
+        self._began = time.monotonic()
+        self._last_look = self._began
+
+    def run(self, checkpoint: Checkpoint | None, ask: Callable[[], Request]) -> RunResult:
+        """Train to the end, or to where it diverges or is stopped; write down how it ended."""
+        self._introduce(checkpoint)
+        writer = CheckpointWriter(self.job.folder.child(CHECKPOINTS), keep=self.job.config.training.keep_checkpoints)
+        with RunProgress(self.job.name, self.job.config.training.images, self.console) as progress:
+            observers = Observers(
+                report=lambda row: self._tell(row, progress),
+                evaluation=lambda row, learner: self._tell_evaluation(row, learner, progress),
+            )
+            try:
+                result = self._ended(
+                    fit(
+                        self.training,
+                        keeping=_keeping(self.job, writer),
+                        evaluate=None if self.judge is None else self._judge,
+                        evaluations=[] if checkpoint is None else checkpoint.evaluations,
+                        observers=observers,
+                        ask=lambda: max(ask(), self._own_request()),
+                    )
+                )
+            except Diverged as diverged:
+                result = self._diverged(diverged)
+            finally:
+                writer.close()
+        self._write_down(result)
+        return result
+
+    def _introduce(self, checkpoint: Checkpoint | None) -> None:
+        """Tell the tracker what this run is; after a resume also its history, of which nothing arrives twice."""
+        config, dataset, tracker = self.job.config, self.dataset, self.tracker
+        tracker.start()
+        tracker.log_params({**paths(config), "family": family_of(config.model).name, "data": self.job.data})
+        tracker.log_dataset(
+            DatasetRecord(name=self.job.data.rstrip("/").rsplit("/", 1)[-1], digest=dataset.digest, uri=self.job.data)
+        )
+        tracker.log_text(describe_phases(self.training.state.learner), "phases.txt")
+        tracker.log_text(config.to_json(), "config.json")
+        if checkpoint is None:
+            return
+        self.console.print(f"{self.job.name} goes on from image {checkpoint.moment.samples_seen:,}", highlight=False)
+        for row in [*checkpoint.history, *checkpoint.evaluations]:
+            self._log(row)
+
+    def _log(self, row: Row) -> None:
+        self.tracker.log_metrics(int(row["samples_seen"]), {k: v for k, v in row.items() if k != "samples_seen"})
+
+    def _tell(self, row: Row, progress: RunProgress) -> None:
+        progress.report(row)
+        self._log(row)
+
+    def _tell_evaluation(self, row: Row, learner: Learner, progress: RunProgress) -> None:
+        progress.evaluation(row)
+        self._log({name: value for name, value in row.items() if name != "seconds"})
+        picture = sample_sheet(learner)
+        if picture is not None:
+            key = f"{SAMPLES}/{int(row['samples_seen']):012d}.png"
+            self.tracker.log_image(picture.image, key)
+            self.job.folder.write_bytes(key, picture.png)
+
+    def _judge(self, learner: Learner, _moment: Moment) -> Row:
+        assert self.judge is not None, "fit evaluates only with a judge"
+        self.record = self.judge.evaluate(learner, ema=bool(self.training.state.ema.weights))
+        return dict(self.record.metrics)
+
+    def _own_request(self) -> Request:
+        """Stop when the time budget is spent, or when somebody wrote a request into the run's folder."""
+        now = time.monotonic()
+        budget = self.job.time_budget_seconds
+        if budget is not None and self.training.seconds >= budget:
+            return Request.STOP
+        if now - self._last_look >= _STOP_REQUEST_EVERY_SECONDS:
+            self._last_look = now
+            if self.job.folder.exists(STOP_REQUEST):
+                self.job.folder.delete(STOP_REQUEST)
+                return Request.STOP
+        return Request.NOTHING
+
+    def _ended(self, fitted: FitResult) -> RunResult:
+        bundle = self._keep_bundle() if fitted.finished else None
+        return self._result(finished=fitted.finished, evaluations=fitted.evaluations, bundle=bundle)
+
+    def _diverged(self, diverged: Diverged) -> RunResult:
+        self.console.print(f"{self.job.name}: {diverged}", style="bold red", highlight=False)
+        return self._result(finished=False, diverged=diverged.facts())
+
+    def _result(
+        self,
+        *,
+        finished: bool,
+        diverged: dict[str, str | int] | None = None,
+        evaluations: list[Row] | None = None,
+        bundle: str | None = None,
+    ) -> RunResult:
+        return RunResult(
+            name=self.job.name,
+            finished=finished,
+            diverged=diverged,
+            samples_seen=self.training.moment.samples_seen,
+            updates=dict(self.training.state.updates),
+            seconds=self.training.seconds,
+            evaluation=None if self.record is None else self.record.to_json(),
+            evaluations=evaluations or [],
+            bundle=bundle,
+        )
+
+    def _keep_bundle(self) -> str:
+        """Write the trained model into the run's folder, its description last."""
+        config = self.job.config
+        provenance = {
+            "run": self.job.name,
+            "data": self.job.data,
+            "data_digest": self.job.data_digest,
+            "config": config.to_json(),
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / BUNDLE
+            save_bundle(self.training.evaluation_copy(), config.model, self.dataset.spec, provenance, local)
+            for file in sorted(local.iterdir(), reverse=True):  # weights.safetensors, then bundle.json
+                self.job.folder.upload(file, f"{BUNDLE}/{file.name}")
+        return self.job.folder.child(BUNDLE).uri
+
+    def _write_down(self, result: RunResult) -> None:
+        self.job.folder.write_bytes(RESULT, to_json(result, indent=1).encode())
+        if result.diverged is not None:
+            self.tracker.set_tags(
+                {"outcome": "diverged", **{f"diverged.{k}": str(v) for k, v in result.diverged.items()}}
+            )
+        status: RunStatus = "FINISHED" if result.finished else "FAILED" if result.diverged else "KILLED"
+        backlog = self.tracker.finish(status)
+        if backlog.num_waiting or backlog.refused:
+            self.console.print(str(backlog), highlight=False)
+
+
+def _follow(job: RunJob, training: Training, ask: Callable[[], Request]) -> RunResult:
+    """Any other worker: the same steps, nothing written."""
+    try:
+        fitted = fit(training, keeping=_keeping(job, None), ask=ask)
+    except Diverged as diverged:
+        return RunResult(name=job.name, finished=False, diverged=diverged.facts())
+    return RunResult(name=job.name, finished=fitted.finished, samples_seen=fitted.moment.samples_seen)
+
+
+def _keeping(job: RunJob, writer: CheckpointWriter | None) -> Keeping:
+    return Keeping(writer=writer, config=job.config.to_json(), data_digest=job.data_digest)
+
+
+def _agreed_checkpoint(job: RunJob, world: World) -> Checkpoint | None:
+    """The newest sound checkpoint, chosen by worker 0 so that all go on from the same one."""
+    storage = job.folder.child(CHECKPOINTS)
+    mine = latest_checkpoint(storage) if world.rank == 0 else None
+    key = world.tell(None if mine is None else mine.key)
+    if key is None or mine is not None:
+        return mine
+    return read_checkpoint(storage, key)
