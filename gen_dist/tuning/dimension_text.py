@@ -56,24 +56,30 @@ def _add(space: Space, name: str, wanted: str, text: str) -> Space:
 
 
 def _parse(wanted: str, text: str, old: Domain | None) -> Domain:
-    if ":" not in wanted:
-        options = tuple(_value(option.strip()) for option in wanted.split(","))
-        if isinstance(old, LogUniform | Uniform):
-            options = tuple(float(option) if isinstance(option, int) else option for option in options)
-        return Choice(options=options)
+    try:
+        return _options(wanted, old) if ":" not in wanted else _range(wanted, old)
+    except ValueError as error:
+        raise ValueError(f"--dimension {text!r}: {error}") from error
+
+
+def _options(wanted: str, old: Domain | None) -> Choice:
+    options = tuple(_value(option.strip()) for option in wanted.split(","))
+    if isinstance(old, LogUniform | Uniform):
+        options = tuple(float(option) if isinstance(option, int) else option for option in options)
+    return Choice(options=options)
+
+
+def _range(wanted: str, old: Domain | None) -> Domain:
     low_text, _, rest = wanted.partition(":")
     high_text, _, scale = rest.partition(":")
     low, high = _value(low_text), _value(high_text)
     if isinstance(low, str) or isinstance(high, str) or scale not in ("", "log", "linear"):
-        raise ValueError(f"--dimension {text!r} is not understood; write {FORMS}")
-    try:
-        if scale == "log" or (not scale and isinstance(old, LogUniform)):
-            return LogUniform(low=float(low), high=float(high))
-        if isinstance(low, int) and isinstance(high, int) and not scale and not isinstance(old, Uniform):
-            return IntRange(low=low, high=high)
-        return Uniform(low=float(low), high=float(high))
-    except ValueError as error:
-        raise ValueError(f"--dimension {text!r}: {error}") from error
+        raise ValueError(f"not understood; write {FORMS}")
+    if scale == "log" or (not scale and isinstance(old, LogUniform)):
+        return LogUniform(low=float(low), high=float(high))
+    if isinstance(low, int) and isinstance(high, int) and not scale and not isinstance(old, Uniform):
+        return IntRange(low=low, high=high)
+    return Uniform(low=float(low), high=float(high))
 
 
 def _value(text: str) -> Value:

@@ -97,7 +97,7 @@ def test_a_dimension_that_can_never_exist_is_refused():
         ("critic_learning_rate=1e-4:1e-2:log", "critic_learning_rate", LogUniform(low=1e-4, high=1e-2)),
         ("critic_learning_rate=1e-4:1e-2", "critic_learning_rate", LogUniform(low=1e-4, high=1e-2)),
         ("critic_learning_rate=1e-4:1e-2:linear", "critic_learning_rate", Uniform(low=1e-4, high=1e-2)),
-        ("penalty_weight=1:10", "penalty_weight", LogUniform(low=1, high=10)),
+        ("penalty_weight=1:10", "penalty_weight", LogUniform(low=1.0, high=10.0)),
         ("penalty_weight=1,10", "penalty_weight", Choice(options=(1.0, 10.0))),
         ("k=1,2,5", "k", Choice(options=(1, 2, 5))),
         ("k=1:2", "k", IntRange(low=1, high=2)),
