@@ -1,0 +1,200 @@
+"""The tracker that delivers to MLflow, through a durable spool and a thread, so that training never waits for it."""
+
+import io
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from gen_dist.tracking.courier import Store
+from gen_dist.tracking.delivery import DeliveryThread, open_courier
+from gen_dist.tracking.journal import Journal
+from gen_dist.tracking.lineage import MAX_PARAM, MAX_TAG, fit, lineage_tags, metric_name, too_long
+from gen_dist.tracking.location import redact, store_uri
+from gen_dist.tracking.spool import RunIdentity, Spool, find_spools
+from gen_dist.tracking.system_metrics import SystemMetrics
+from gen_dist.tracking.tracker import Backlog, DatasetRecord, RunStatus
+
+_log = logging.getLogger(__name__)
+
+
+class MLflowTracker:
+    """A `Tracker` whose run is found again, in MLflow and on disk, after any restart.
+
+    Example:
+        tracker = MLflowTracker(RunIdentity(name="digits-1", parent="study-1"), Path("runs/digits-1/tracking"))
+        tracker.start()
+        tracker.log_metrics(step=640, metrics={"critic/loss": 0.7})
+        print(tracker.finish())
+    """
+
+    def __init__(
+        self,
+        identity: RunIdentity,
+        folder: Path,
+        *,
+        tracking_uri: str | None = None,
+        deliver_every_seconds: float = 2.0,
+        system_metrics_every_seconds: float | None = 10.0,
+        leftovers: Path | None = None,
+        connect: Callable[[str], Store] | None = None,
+    ) -> None:
+        """Prepare; nothing is written before `start`.
+
+        Args:
+            identity: which run this is.
+            folder: the run's local folder for its spool; keep it, it remembers what was delivered.
+            tracking_uri: MLflow's store; None means `MLFLOW_TRACKING_URI` or `mlflow.db` in the working folder.
+            deliver_every_seconds: time between batches.
+            system_metrics_every_seconds: time between looks at CPU, memory and GPU, or None for none.
+            leftovers: a folder of runs; what earlier ones could not deliver is delivered after this run's first batch.
+            connect: makes the store of an URI; MLflow unless a test says otherwise.
+        """
+        uri = store_uri(tracking_uri)
+        connect_here = partial(connect or _connect_mlflow, uri)
+        self._identity = identity
+        self._uri = uri
+        self._spool = Spool(folder)
+        self._delivery = DeliveryThread(
+            self._spool,
+            connect_here,
+            deliver_every_seconds,
+            lambda: _deliver_leftovers(leftovers, self._spool, connect_here),
+        )
+        self._system: SystemMetrics | None = None
+        if system_metrics_every_seconds is not None:
+            self._system = SystemMetrics(self.log_metrics, system_metrics_every_seconds, folder)
+        self._journal: Journal | None = None
+
+    def start(self) -> None:
+        """Begin the run, or go on with it after a restart.
+
+        Raises:
+            ValueError: the folder belongs to another run.
+        """
+        self._spool.claim(self._identity, redact(self._uri))
+        self._journal = Journal(self._spool.journal_path)
+        self._append({"kind": "status", "status": "RUNNING", "time_ms": _now_ms()})
+        self.set_tags(lineage_tags())
+        self._delivery.start()
+        if self._system is not None:
+            self._system.start()
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Settings of the run; the first value of a name stays. A value that is too long is an artifact as well."""
+        values = {metric_name(name): str(value) for name, value in params.items()}
+        self._append({"kind": "params", "values": {name: fit(value, MAX_PARAM) for name, value in values.items()}})
+        for name, value in too_long(values, MAX_PARAM).items():
+            self.log_text(value, f"parameters/{name.replace('/', '_')}.txt")
+
+    def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Metric values at one step (images seen); the first value of a (name, step) pair stays."""
+        values = {metric_name(name): float(value) for name, value in metrics.items()}
+        self._append({"kind": "metrics", "step": int(step), "time_ms": _now_ms(), "values": values})
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """A file, copied before the call returns; a second one of the same name and folder replaces the first."""
+        self._append(self._spool.keep_artifact(path, folder))
+
+    def log_image(self, image: Image.Image, name: str) -> None:
+        """A picture as a PNG artifact; `name` is its path inside the run ("samples/000200.png")."""
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG")
+        self._append(self._spool.keep_bytes(buffer.getvalue(), name))
+
+    def log_text(self, text: str, name: str) -> None:
+        """A text artifact; `name` is its path inside the run."""
+        self._append(self._spool.keep_bytes(text.encode(), name))
+
+    def log_dataset(self, dataset: DatasetRecord) -> None:
+        """The data that the run has seen; MLflow cuts its digest to 36 characters, the tag has all of it."""
+        self._append({"kind": "dataset", "dataset": asdict(replace(dataset, uri=redact(dataset.uri)))})
+        self.set_tags({f"gen_dist.dataset.{dataset.context}": f"{dataset.name} {dataset.digest}"})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Labels of the run; the last value of a name stays."""
+        values = {metric_name(name): fit(str(value), MAX_TAG) for name, value in tags.items()}
+        self._append({"kind": "tags", "values": values})
+
+    def flush(self) -> None:
+        """Return when everything logged so far would survive a power failure; call it before a checkpoint."""
+        self._spool.sync_artifacts()
+        self._open_journal().sync()
+
+    def finish(self, status: RunStatus = "FINISHED", timeout_seconds: float = 30.0) -> Backlog:
+        """End the run, wait for delivery up to the limit, and say what is left (also as a logged warning)."""
+        self._open_journal()
+        if self._system is not None:
+            self._system.stop()
+        self._append({"kind": "status", "status": status, "time_ms": _now_ms()})
+        self._open_journal().sync()
+        delivered = self._delivery.deliver_now(timeout_seconds)
+        self._delivery.stop(timeout_seconds=5.0 if delivered else 0.0)
+        self._open_journal().close()
+        self._journal = None
+        reason = None if delivered else self._delivery.failure or f"no answer within {timeout_seconds:g} s"
+        backlog = self._spool.backlog(reason)
+        if backlog.num_waiting or backlog.refused:
+            _log.warning("%s", backlog)
+        return backlog
+
+    def _append(self, record: Mapping[str, object]) -> None:
+        self._open_journal().append(record)
+
+    def _open_journal(self) -> Journal:
+        if self._journal is None:
+            raise ValueError(
+                f"run {self._identity.name!r} is not being tracked: call start() first, and nothing after finish()"
+            )
+        return self._journal
+
+
+def deliver_spool(folder: Path, tracking_uri: str | None = None) -> list[Backlog]:
+    """Deliver every spool at or below a folder, studies before trials; returns what is left of each.
+
+    Args:
+        folder: a spool, a run's folder or a folder of runs.
+        tracking_uri: MLflow's store; None means `MLFLOW_TRACKING_URI`, else the store that the run was started with.
+
+    Raises:
+        ValueError: there is no spool.
+    """
+    spools = find_spools(folder)
+    if not spools:
+        raise ValueError(f"there is nothing to deliver in {folder}: it holds no tracking spool")
+    given = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return [_deliver(spool, partial(_connect_mlflow, store_uri(given or spool.store_uri()))) for spool in spools]
+
+
+def _deliver(spool: Spool, connect: Callable[[], Store]) -> Backlog:
+    reason = None
+    try:
+        with ExitStack() as stack:
+            open_courier(spool, connect, stack).deliver()
+    except (OSError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    return spool.backlog(reason)
+
+
+def _deliver_leftovers(runs: Path | None, own: Spool, connect: Callable[[], Store]) -> None:
+    """Deliver what other runs have left for the same store; one that lives delivers itself and is passed over."""
+    for spool in find_spools(runs) if runs is not None else []:
+        if spool.folder != own.folder and spool.store_uri() == own.store_uri() and spool.backlog().num_waiting:
+            _deliver(spool, connect)
+
+
+def _connect_mlflow(uri: str) -> Store:
+    # MLflow takes over a second to import: imported here, the delivery thread pays for it and not the start of a run
+    from gen_dist.tracking.store import MLflowStore
+
+    return MLflowStore(uri)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
