@@ -1,7 +1,7 @@
 """One interface to the two places where gen_dist keeps files: a folder on this machine, and a prefix on S3."""
 
 from pathlib import Path
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
 from gen_dist.data.errors import StorageError
@@ -11,6 +11,7 @@ from gen_dist.data.storage_s3 import S3Backend
 __all__ = ["Storage", "StorageError", "open_storage"]
 
 
+@runtime_checkable
 @runtime_checkable
 class Backend(Protocol):
     """What a place must be able to do. Names are absolute inside the place ("/"-separated) and already checked."""

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, final, runtime_checkable
+from typing import Protocol, final, runtime_checkable, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from gen_dist.types import DataSpec, ImageBatch
 MAX_PREPARED = 64
 
 
+@runtime_checkable
 @runtime_checkable
 class RowSource(Protocol):
     """Copies the rows at positions [start, start + len) of the shuffled order."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class Example:
     text: str | None = None
 
 
+@runtime_checkable
 class Source(Protocol):
     """Some images in some layout. Opening one reads no more than headers and names.
 
