@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -131,7 +131,8 @@ class S3Backend:
             # botocore repeats a request that fails, but not one whose answer breaks off half-way.
             for _ in range(BROKEN_ANSWERS):
                 response = self._client.get_object(Bucket=self._bucket, Key=name, **(conditions or {}))
-                with suppress(*BROKEN), response["Body"] as body:
+                # Not `with response["Body"]`: that hands out urllib3's body, which raises urllib3's errors.
+                with suppress(*BROKEN), closing(response["Body"]) as body:
                     data: bytes = body.read()
                     return data
             raise StorageError(f"{self.uri(name)}: the answer broke off {BROKEN_ANSWERS} times: check the network")

@@ -3,8 +3,10 @@
 import hashlib
 import os
 import socket
+import threading
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
@@ -115,7 +117,7 @@ def test_missing_bucket_is_named(s3_endpoint: str, tmp_path: Path, operation: st
         "list": lambda: storage.list(),
         "upload": lambda: storage.upload(tmp_path / "file", "key"),
     }
-    with pytest.raises(StorageError, match="s3://no-such-bucket-here.*no such bucket"):
+    with pytest.raises(StorageError, match=r"s3://no-such-bucket-here.*no such bucket"):
         operations[operation]()
 
 
@@ -142,7 +144,7 @@ def checked_credentials(s3_endpoint: str) -> Iterator[None]:
 
 
 def test_denied_credentials_are_named_and_not_shown(s3_bucket: str, checked_credentials: None) -> None:
-    with pytest.raises(StorageError, match="AWS_ACCESS_KEY_ID|denied") as caught:
+    with pytest.raises(StorageError, match=r"AWS_ACCESS_KEY_ID|denied") as caught:
         open_storage(f"s3://{s3_bucket}/prefix").read_bytes("key")
     assert "test-secret" not in str(caught.value)
 
@@ -201,20 +203,35 @@ def test_damaged_shard_on_s3_is_named(s3_bucket: str) -> None:
         dataset.read("train")
 
 
-def test_failed_upload_leaves_nothing(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    destination = open_storage(f"s3://{s3_bucket}/digits")
-    with pytest.raises(FileNotFoundError), publishing(destination, overwrite=False) as folder:
+def publish_without_manifest(destination: Storage) -> None:
+    """Publish a shard and then fail: the upload of the manifest, which comes last, finds no file."""
+    with publishing(destination, overwrite=True) as folder:
         (folder / "train").mkdir()
         (folder / "train" / "00000-000000000000.parquet").write_bytes(b"x")
-        # No manifest: its upload fails after the shard's.
+
+
+def test_failed_upload_leaves_nothing(s3_bucket: str) -> None:
+    destination = open_storage(f"s3://{s3_bucket}/digits")
+    with pytest.raises(FileNotFoundError):
+        publish_without_manifest(destination)
     assert destination.list() == []
+
+
+def test_failed_overwriting_leaves_the_old_dataset(s3_bucket: str) -> None:
+    uri = f"s3://{s3_bucket}/digits"
+    import_source(DigitsSource(), uri, ImportOptions())
+    before = open_storage(uri).list()
+    with pytest.raises(FileNotFoundError):
+        publish_without_manifest(open_storage(uri))
+    assert open_storage(uri).list() == before
+    assert open_dataset(uri).num_images("train") == 1280
 
 
 def test_overwriting_replaces_the_dataset_and_removes_its_shards(s3_bucket: str) -> None:
     uri = f"s3://{s3_bucket}/digits"
     before = import_source(DigitsSource(), uri, ImportOptions()).dataset
     open_storage(uri).write_bytes("notes.txt", b"mine")
-    with pytest.raises(DataError, match="holds a dataset already.*--overwrite"):
+    with pytest.raises(DataError, match=r"holds a dataset already.*--overwrite"):
         import_source(DigitsSource(), uri, ImportOptions())
     after = import_source(DigitsSource(), uri, ImportOptions(limit=500, overwrite=True)).dataset
     assert after.digest != before.digest
@@ -227,3 +244,41 @@ def test_large_download_is_whole(storage: Storage, tmp_path: Path) -> None:
     storage.write_bytes("large", content)
     storage.download("large", tmp_path / "large")
     assert hashlib.sha256((tmp_path / "large").read_bytes()).digest() == hashlib.sha256(content).digest()
+
+
+class BreakingServer(BaseHTTPRequestHandler):
+    """Answers every request with ten bytes, but breaks off half-way the first `broken` times."""
+
+    broken = 0
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "10")
+        self.end_headers()
+        type(self).broken -= 1
+        self.wfile.write(b"01234" if self.broken >= 0 else b"0123456789")
+
+    def log_request(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def breaking_storage(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BreakingServer) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield open_storage("s3://bucket")
+        server.shutdown()
+        thread.join()
+
+
+def test_answer_that_breaks_off_is_asked_for_again(breaking_storage: Storage) -> None:
+    BreakingServer.broken = 2
+    assert breaking_storage.read_bytes("key") == b"0123456789"
+
+
+def test_answers_that_always_break_off_are_an_error(breaking_storage: Storage) -> None:
+    BreakingServer.broken = 1000
+    with pytest.raises(StorageError, match=r"s3://bucket/key: the answer broke off 3 times"):
+        breaking_storage.read_bytes("key")
