@@ -1,0 +1,112 @@
+"""Generative adversarial networks."""
+
+from gen_dist.config import RunConfig
+from gen_dist.models.gan.dcgan import DCGANConfig
+from gen_dist.optimization import Adam, RMSprop
+from gen_dist.presets.preset import Preset
+from gen_dist.training.settings import TrainingConfig
+
+
+def dcgan_8() -> RunConfig:
+    """For 8x8 digits: small, quick, and the base of the search over GAN settings.
+
+    He initialisation and a high learning rate, since the paper's N(0, 0.02) starts a narrow critic without
+    normalisation, which a search also tries, with scores near zero.
+    """
+    optimizer = Adam(learning_rate=2e-3, betas=(0.5, 0.999))
+    model = DCGANConfig(
+        latent_dim=32,
+        generator_channels=32,
+        critic_channels=32,
+        base_size=2,
+        initial_std=None,
+        generator_optimizer=optimizer,
+        critic_optimizer=optimizer,
+    )
+    return RunConfig(model=model, training=TrainingConfig(images=200_000, batch_size=64))
+
+
+def wgan_gp_8() -> RunConfig:
+    """For 8x8 digits: two critic steps, which give more for the same time than the paper's five."""
+    optimizer = Adam(learning_rate=2e-3, betas=(0.5, 0.9))
+    model = DCGANConfig(
+        objective="wasserstein-gp",
+        critic_updates=2,
+        latent_dim=32,
+        generator_channels=32,
+        critic_channels=32,
+        base_size=2,
+        critic_normalization="none",
+        initial_std=None,
+        generator_optimizer=optimizer,
+        critic_optimizer=optimizer,
+    )
+    return RunConfig(model=model, training=TrainingConfig(images=300_000, batch_size=64))
+
+
+def dcgan_28() -> RunConfig:
+    """For 28x28 grey images (Fashion-MNIST): two doublings from 7x7."""
+    return RunConfig(
+        model=DCGANConfig(latent_dim=64, generator_channels=64, critic_channels=64),
+        training=TrainingConfig(images=2_000_000, batch_size=64, channels_last=True),
+    )
+
+
+def wgan_gp_28() -> RunConfig:
+    """For 28x28 grey images: the settings of Gulrajani et al. 2017 (arXiv:1704.00028, Algorithm 1)."""
+    optimizer = Adam(learning_rate=1e-4, betas=(0.0, 0.9))
+    model = DCGANConfig(
+        objective="wasserstein-gp",
+        critic_updates=5,
+        latent_dim=64,
+        generator_channels=64,
+        critic_channels=64,
+        critic_normalization="none",
+        initial_std=None,
+        generator_optimizer=optimizer,
+        critic_optimizer=optimizer,
+    )
+    return RunConfig(model=model, training=TrainingConfig(images=6_000_000, batch_size=64, channels_last=True))
+
+
+def wgan_28() -> RunConfig:
+    """For 28x28 grey images: weight clipping with the settings of Arjovsky et al. 2017 (arXiv:1701.07875)."""
+    optimizer = RMSprop(learning_rate=5e-5)
+    model = DCGANConfig(
+        objective="wasserstein-clip",
+        critic_updates=5,
+        latent_dim=64,
+        generator_channels=64,
+        critic_channels=64,
+        clip_value=0.01,
+        generator_optimizer=optimizer,
+        critic_optimizer=optimizer,
+    )
+    return RunConfig(model=model, training=TrainingConfig(images=6_000_000, batch_size=64, channels_last=True))
+
+
+def dcgan_32() -> RunConfig:
+    """For 32x32 colour images (CIFAR-10): three doublings from 4x4."""
+    return RunConfig(
+        model=DCGANConfig(),
+        training=TrainingConfig(images=10_000_000, batch_size=128, precision="bfloat16", channels_last=True),
+    )
+
+
+def dcgan_64() -> RunConfig:
+    """For 64x64 colour images: the paper's network (figure 1) and settings (section 4)."""
+    return RunConfig(
+        model=DCGANConfig(),
+        training=TrainingConfig(images=15_000_000, batch_size=128, precision="bfloat16", channels_last=True),
+    )
+
+
+PRESETS: tuple[Preset, ...] = (
+    Preset(name="dcgan-8", summary="DCGAN of 8x8 images (digits), under a minute on one core", build=dcgan_8),
+    Preset(name="wgan-gp-8", summary="WGAN-GP of 8x8 images (digits), under a minute on one core", build=wgan_gp_8),
+    Preset(name="dcgan-28", summary="DCGAN of 28x28 images (Fashion-MNIST)", build=dcgan_28),
+    Preset(name="wgan-gp-28", summary="WGAN-GP of 28x28 images, five critic steps", build=wgan_gp_28),
+    Preset(name="wgan-28", summary="WGAN with weight clipping and RMSprop of 28x28 images", build=wgan_28),
+    Preset(name="dcgan-32", summary="DCGAN of 32x32 images (CIFAR-10), for a GPU", build=dcgan_32),
+    Preset(name="dcgan-64", summary="DCGAN of 64x64 images with the paper's sizes, for a GPU", build=dcgan_64),
+)
