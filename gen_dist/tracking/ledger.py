@@ -211,10 +211,15 @@ class Waiting:
     refusals: Sequence[str]
 
 
+def remembered_run_id(ledger_path: Path) -> str | None:
+    """The run's id in MLflow, as far as a ledger knows it, read beside the thread that may be delivering."""
+    with closing(Ledger(ledger_path)) as ledger:
+        return ledger.fact("run_id")
+
+
 def count_waiting(ledger_path: Path, journal_path: Path) -> Waiting:
     """What a spool still holds, read beside the thread that may be delivering it."""
-    if not ledger_path.exists():
-        Ledger(ledger_path).close()
+    Ledger(ledger_path).close()  # it may not exist yet
     with closing(sqlite3.connect(ledger_path, timeout=30.0)) as database:
         (points,) = database.execute("SELECT count(*) FROM points WHERE state < 2").fetchone()
         (settings,) = database.execute("SELECT count(*) FROM settings WHERE state < 2").fetchone()

@@ -15,6 +15,7 @@ from PIL import Image
 from gen_dist.tracking.courier import Store
 from gen_dist.tracking.delivery import DeliveryThread, open_courier
 from gen_dist.tracking.journal import Journal
+from gen_dist.tracking.ledger import remembered_run_id
 from gen_dist.tracking.lineage import MAX_PARAM, MAX_TAG, fit, lineage_tags, metric_name, too_long
 from gen_dist.tracking.location import redact, store_uri
 from gen_dist.tracking.spool import RunIdentity, Spool, find_spools
@@ -127,6 +128,14 @@ class MLflowTracker:
         self._spool.sync_artifacts()
         self._open_journal().sync()
 
+    def deliver(self, timeout_seconds: float = 30.0) -> Backlog:
+        """Wait until all that was logged so far is delivered, up to the limit; says what is left."""
+        return self._backlog(self._delivery.deliver_now(timeout_seconds), timeout_seconds)
+
+    def run_id(self) -> str | None:
+        """The run's id in MLflow, or None while MLflow has not answered yet."""
+        return remembered_run_id(self._spool.ledger_path)
+
     def finish(self, status: RunStatus = "FINISHED", timeout_seconds: float = 30.0) -> Backlog:
         """End the run, wait for delivery up to the limit, and say what is left (also as a logged warning)."""
         self._open_journal()
@@ -138,11 +147,14 @@ class MLflowTracker:
         self._delivery.stop(timeout_seconds=5.0 if delivered else 0.0)
         self._open_journal().close()
         self._journal = None
-        reason = None if delivered else self._delivery.failure or f"no answer within {timeout_seconds:g} s"
-        backlog = self._spool.backlog(reason)
+        backlog = self._backlog(delivered, timeout_seconds)
         if backlog.num_waiting or backlog.refused:
             _log.warning("%s", backlog)
         return backlog
+
+    def _backlog(self, delivered: bool, timeout_seconds: float) -> Backlog:
+        reason = None if delivered else self._delivery.failure or f"no answer within {timeout_seconds:g} s"
+        return self._spool.backlog(reason)
 
     def _append(self, record: Mapping[str, object]) -> None:
         self._open_journal().append(record)
