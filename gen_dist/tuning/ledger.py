@@ -41,6 +41,16 @@ class Ledger:
         """Replace the trial's file in one step."""
         self.storage.write_bytes(trial_key(trial.id), encode(trial))
 
+    def trial(self, trial_id: str) -> TrialRecord:
+        """One trial.
+
+        Raises:
+            LedgerError: its file was edited or cut off.
+            FileNotFoundError: there is no such trial.
+        """
+        key = trial_key(trial_id)
+        return decode(self.storage.read_bytes(key), TrialRecord, self._uri(key))
+
     def trials(self) -> tuple[TrialRecord, ...]:
         """All trials, in the order in which they were proposed.
 

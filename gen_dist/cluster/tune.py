@@ -1,0 +1,226 @@
+"""A search on Ray Tune: Tune decides who runs when and who stops early; the ledger remembers."""
+
+import json
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import ray
+import ray.tune
+import torch
+from ray.tune import Callback, Checkpoint, TuneConfig, Tuner
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
+
+from gen_dist.cluster.searching import LedgerSearcher, trial_called
+from gen_dist.config import RunConfig
+from gen_dist.data.storage import open_storage
+from gen_dist.distributed.seeding import seed_for
+from gen_dist.serialization import from_json, to_json
+from gen_dist.tuning.binding import apply
+from gen_dist.tuning.ledger import Ledger, open_ledger
+from gen_dist.tuning.records import ConfirmationRecord, StudyRecord, TrialRecord
+from gen_dist.tuning.space import Values, mutate
+from gen_dist.workflows.confirmation import ConfirmationJob, run_confirmation
+from gen_dist.workflows.job import Judging
+from gen_dist.workflows.trial import News, TrialJob, concluded, run_trial
+from gen_dist.workflows.watcher import StudyWatcher
+
+CLOCK = "samples_seen"  # images shown to any critic: the same for every trial, and kept over restarts
+POINTER = "checkpoint.json"
+CONFIRMATION_RETRIES = 3
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What one trial takes of the cluster."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+def search(
+    ledger: Ledger,
+    judging: Judging,
+    *,
+    resources: Resources,
+    watcher: StudyWatcher,
+    seconds: float | None,
+) -> None:
+    """Run what is left of a study's search.
+
+    Args:
+        ledger: of the study; every trial ends in it.
+        judging: of trials, on the search's split.
+        resources: of one trial. As many run at once as the cluster carries.
+        watcher: told what happens.
+        seconds: wall time after which running trials are stopped and scored as they are, or None.
+    """
+    study = ledger.study
+    searcher = LedgerSearcher(ledger, RunConfig.from_json(study.base_config))
+    trainable = ray.tune.with_resources(
+        ray.tune.with_parameters(_trial, study_uri=ledger.storage.uri, judging=to_json(judging)),
+        {"CPU": resources.cpus, "GPU": resources.gpus},
+    )
+    tuner = Tuner(
+        trainable,
+        tune_config=TuneConfig(
+            metric="score",
+            mode="min",
+            search_alg=searcher,
+            scheduler=_scheduler(study),
+            num_samples=-1,
+            time_budget_s=seconds,
+            reuse_actors=study.scheduler != "pbt",
+        ),
+        run_config=ray.tune.RunConfig(
+            storage_path=ledger.storage.child("ray").uri,
+            verbose=0,
+            callbacks=[_Bookkeeper(ledger, watcher)],
+        ),
+    )
+    tuner.fit()
+
+
+def confirm(jobs: Sequence[ConfirmationJob], *, resources: Resources, watcher: StudyWatcher) -> None:
+    """Run confirmation trainings, as many at once as the cluster carries; each result is in the ledger."""
+    remote = ray.remote(_confirmation).options(
+        num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=CONFIRMATION_RETRIES, retry_exceptions=False
+    )
+    waiting = {remote.remote(to_json(job)): job for job in jobs}
+    while waiting:
+        ready, _ = ray.wait(list(waiting), num_returns=1)
+        job = waiting.pop(ready[0])
+        try:
+            record = from_json(ray.get(ready[0]), ConfirmationRecord)
+        except (ray.exceptions.RayTaskError, ray.exceptions.WorkerCrashedError) as error:
+            record = replace(job.record, state="failed", error=str(error).strip().splitlines()[-1])
+            open_ledger(open_storage(job.study)).write_confirmation(record)
+        watcher.confirmed(record)
+
+
+def _confirmation(job: str) -> str:
+    """What runs in a confirmation's process."""
+    torch.set_num_threads(1)
+    return to_json(run_confirmation(from_json(job, ConfirmationJob), _device()))
+
+
+def _trial(config: dict[str, Any], study_uri: str, judging: str) -> None:
+    """What runs in a trial's process."""
+    torch.set_num_threads(1)
+    ledger = open_ledger(open_storage(study_uri))
+    record = trial_called(ledger, ray.tune.get_context().get_trial_id())
+    pointer = ray.tune.get_checkpoint()
+    if pointer is not None:
+        record = _from_pointer(ledger.study, record, config["values"], pointer)
+    job = TrialJob(
+        study=study_uri,
+        record=record,
+        data=ledger.study.data_uri,
+        data_digest=ledger.study.data_digest,
+        judging=from_json(judging, Judging),
+    )
+    run_trial(job, _report, _device())
+
+
+def _report(news: News) -> None:
+    """Hand Tune the figures that it decides on, and a pointer to the checkpoint that population training copies."""
+    metrics = {
+        "score": news.record.score,
+        CLOCK: news.record.spent.images,
+        "rows": news.rows,
+        "evaluation": news.evaluation,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        pointer = {"checkpoint": news.record.checkpoint, "trial": news.record.id}
+        Path(folder, POINTER).write_text(json.dumps(pointer))
+        ray.tune.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+
+
+def _from_pointer(study: StudyRecord, record: TrialRecord, values: Values, pointer: Checkpoint) -> TrialRecord:
+    """The trial as it goes on: from its own checkpoint, or from another's whose place it took over."""
+    with pointer.as_directory() as folder:
+        content = json.loads(Path(folder, POINTER).read_text())
+    record = replace(record, checkpoint=content["checkpoint"])
+    if content["trial"] == record.id:
+        return record
+    base = RunConfig.from_json(record.config)
+    config = apply(study.space, values, base)
+    return replace(record, parent=content["trial"], values=values, config=config.to_json())
+
+
+def _scheduler(study: StudyRecord) -> TrialScheduler:
+    """Who stops trials early; all of them read the same clock."""
+    images = study.images_per_trial
+    match study.scheduler:
+        case "none":
+            return FIFOScheduler()
+        case "asha":
+            return AsyncHyperBandScheduler(
+                time_attr=CLOCK, max_t=images, grace_period=max(1, images // 4), reduction_factor=2
+            )
+        case "median":
+            return MedianStoppingRule(time_attr=CLOCK, grace_period=images // 4, min_samples_required=3)
+        case "pbt":
+            rng = random.Random(seed_for("population", study.seed))  # noqa: S311
+
+            def explore(config: dict[str, Any]) -> dict[str, Any]:
+                return {**config, "values": mutate(study.space, config["values"], rng)}
+
+            return PopulationBasedTraining(
+                time_attr=CLOCK,
+                perturbation_interval=max(1, images // 4),
+                custom_explore_fn=explore,
+                synch=False,
+            )
+    raise ValueError(f"there is no scheduler {study.scheduler!r}; choose none, asha, median or pbt")
+
+
+@final
+class _Bookkeeper(Callback):  # type: ignore[misc]
+    """Tells the watcher what Tune sees, and concludes the trials that Tune ends itself."""
+
+    def __init__(self, ledger: Ledger, watcher: StudyWatcher) -> None:
+        self._ledger, self._watcher = ledger, watcher
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
+        """A trial got its place."""
+        self._watcher.started(trial_called(self._ledger, trial.trial_id))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **_info: Any
+    ) -> None:
+        """A trial was evaluated."""
+        if "rows" in result:
+            record = trial_called(self._ledger, trial.trial_id)
+            self._watcher.news(News(record=record, rows=result["rows"], evaluation=result["evaluation"]))
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
+        """A trial ended, or the scheduler ended it."""
+        record = trial_called(self._ledger, trial.trial_id)
+        if record.state == "running":
+            config = RunConfig.from_json(record.config)
+            record = concluded(record, config, self._ledger.study.anchors, stopped_early=True)
+            self._ledger.write_trial(record)
+        self._watcher.ended(record)
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
+        """A trial crashed: that is an outcome of the trial, and not the end of the study."""
+        cause = str(trial.get_error() or "its process died").strip().splitlines()[-1]
+        record = replace(trial_called(self._ledger, trial.trial_id), state="failed", error=cause)
+        self._ledger.write_trial(record)
+        self._watcher.ended(record)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

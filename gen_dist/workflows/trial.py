@@ -1,0 +1,213 @@
+"""One trial of a search: trains a configuration, is judged as it goes, and writes down all that the study must know."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import final
+
+import torch
+
+from gen_dist.config import RunConfig
+from gen_dist.data.dataset import Dataset, open_dataset
+from gen_dist.data.storage import open_storage
+from gen_dist.evaluation.evaluator import Evaluator
+from gen_dist.learner import Learner
+from gen_dist.training.checkpoint import Checkpoint, capture, complete_keys, read_checkpoint, restore, write_checkpoint
+from gen_dist.training.checkpointing import latest_checkpoint
+from gen_dist.training.fit import Observers, fit
+from gen_dist.training.training import Diverged, Row, Training
+from gen_dist.tuning.diagnosis import diagnose
+from gen_dist.tuning.ledger import open_ledger, trial_folder
+from gen_dist.tuning.outcome import Divergence
+from gen_dist.tuning.records import Spent, TrialRecord
+from gen_dist.tuning.score import WORST_SCORE, stability_score
+from gen_dist.tuning.trace import thin
+from gen_dist.workflows.job import CHECKPOINTS, Judging
+from gen_dist.workflows.judging import make_judge
+from gen_dist.workflows.pictures import sample_sheet
+
+SHEET = "samples.png"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialJob:
+    """What a trial's process is asked to do.
+
+    Attributes:
+        study: URI of the study's folder.
+        record: the trial as it stands in the ledger.
+        data: URI of the dataset.
+        data_digest: of the dataset.
+        judging: how it is evaluated.
+    """
+
+    study: str
+    record: TrialRecord
+    data: str
+    data_digest: str
+    judging: Judging
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class News:
+    """What a trial has to tell after an evaluation.
+
+    Attributes:
+        record: the trial as it now stands in the ledger.
+        rows: reports since the last news.
+        evaluation: the newest evaluation; empty at a divergence.
+    """
+
+    record: TrialRecord
+    rows: list[Row] = field(default_factory=list)
+    evaluation: Row = field(default_factory=dict)
+
+
+def run_trial(job: TrialJob, tell: Callable[[News], None], device: torch.device) -> TrialRecord:
+    """Train a trial to the end of its budget, or to where it diverges, and return its final record.
+
+    It goes on from the checkpoint that its record names, or else from its own newest one.
+
+    Args:
+        job: which trial.
+        tell: called after every evaluation, when record, sample sheet and checkpoint are written.
+        device: where to train.
+    """
+    dataset = opened(job.data, job.data_digest)
+    config = RunConfig.from_json(job.record.config)
+    stream = dataset.stream("train", seed=config.seed, pin_memory=device.type == "cuda")
+    try:
+        training = Training(config.model, config.training, config.seed, stream, device=device)
+        checkpoint = starting_point(job)
+        if checkpoint is not None:
+            restore(training, checkpoint)
+        return Trial(job, config, training, judge_of(job.data, job.data_digest, job.judging, device), tell).run(
+            checkpoint
+        )
+    finally:
+        stream.close()
+
+
+@final
+class Trial:
+    """A trial while it runs."""
+
+    def __init__(
+        self, job: TrialJob, config: RunConfig, training: Training, judge: Evaluator, tell: Callable[[News], None]
+    ) -> None:
+        self.job, self.config, self.training, self.judge, self.tell = job, config, training, judge, tell
+        self.record = replace(job.record, state="running")
+        self.ledger = open_ledger(open_storage(job.study))
+        self._evaluations: list[Row] = []
+        self._rows: list[Row] = []
+
+    def run(self, checkpoint: Checkpoint | None) -> TrialRecord:
+        """Train to the end."""
+        if checkpoint is not None:
+            self._evaluations = list(checkpoint.evaluations)
+        self.ledger.write_trial(self.record)
+        observers = Observers(report=self._rows.append, evaluation=self._evaluated)
+        try:
+            fit(
+                self.training,
+                evaluate=self._judge,
+                evaluations=self._evaluations,
+                observers=observers,
+            )
+        except Diverged as diverged:
+            self.record = replace(self._current(), state="finished", score=WORST_SCORE)
+            self.record = concluded(
+                self.record, self.config, self.ledger.study.anchors, Divergence.from_facts(diverged.facts())
+            )
+            self.ledger.write_trial(self.record)
+            self.tell(News(record=self.record, rows=list(self._rows)))
+            return self.record
+        self.record = concluded(self._current(), self.config, self.ledger.study.anchors)
+        self.ledger.write_trial(self.record)
+        return self.record
+
+    def _judge(self, learner: Learner, _moment: object) -> Row:
+        return dict(self.judge.evaluate(learner, ema=bool(self.training.state.ema.weights)).metrics)
+
+    def _evaluated(self, row: Row, learner: Learner) -> None:
+        """Write checkpoint, sheet and record, in this order: the record names the other two."""
+        self._evaluations.append(row)
+        folder = open_storage(self.job.study).child(trial_folder(self.record.id))
+        checkpoints = folder.child(CHECKPOINTS)
+        key = write_checkpoint(
+            checkpoints,
+            capture(
+                self.training,
+                config=self.record.config,
+                data_digest=self.job.data_digest,
+                evaluations=self._evaluations,
+            ),
+        )
+        picture = sample_sheet(learner)
+        if picture is not None:
+            folder.write_bytes(SHEET, picture.png)
+        self.record = replace(
+            self._current(),
+            checkpoint=f"{checkpoints.uri}/{key}",
+            sample_sheet=None if picture is None else f"{trial_folder(self.record.id)}/{SHEET}",
+        )
+        self.ledger.write_trial(self.record)
+        for old in complete_keys(checkpoints)[self.config.training.keep_checkpoints :]:
+            checkpoints.delete(old)
+        self.tell(News(record=self.record, rows=list(self._rows), evaluation=row))
+        self._rows.clear()
+
+    def _current(self) -> TrialRecord:
+        return replace(
+            self.record,
+            spent=Spent(
+                updates=dict(self.training.state.updates),
+                images=self.training.moment.samples_seen,
+                seconds=self.training.seconds,
+            ),
+            trace=thin(self.training.history),
+            evaluations=tuple(self._evaluations),
+            score=stability_score(self._evaluations),
+        )
+
+
+def concluded(
+    record: TrialRecord,
+    config: RunConfig,
+    anchors: dict[str, float],
+    divergence: Divergence | None = None,
+    *,
+    stopped_early: bool = False,
+) -> TrialRecord:
+    """The record of a trial that has ended, with its diagnosis."""
+    objective = getattr(config.model, "objective", None)
+    outcome = diagnose(record.trace, record.evaluations, objective=objective, anchors=anchors, divergence=divergence)
+    score = WORST_SCORE if record.score is None else record.score
+    return replace(record, state="finished", outcome=outcome, score=score, stopped_early=stopped_early)
+
+
+def starting_point(job: TrialJob) -> Checkpoint | None:
+    """Where the trial goes on: the checkpoint that its record names, else its own newest one, else the start."""
+    if job.record.checkpoint is not None:
+        folder, key = job.record.checkpoint.rsplit("/", 1)
+        return read_checkpoint(open_storage(folder), key)
+    return latest_checkpoint(open_storage(job.study).child(trial_folder(job.record.id)).child(CHECKPOINTS))
+
+
+@lru_cache(maxsize=2)
+def opened(data: str, digest: str) -> Dataset:
+    """The dataset, kept by a process that runs many trials.
+
+    Raises:
+        ValueError: it is not the one that the study began with.
+    """
+    dataset = open_dataset(data)
+    if dataset.digest != digest:
+        raise ValueError(f"{data} has changed since the study began: digest {dataset.digest[:12]}, was {digest[:12]}")
+    return dataset
+
+
+@lru_cache(maxsize=4)
+def judge_of(data: str, digest: str, judging: Judging, device: torch.device) -> Evaluator:
+    """The evaluator, kept by a process that runs many trials: features of the data are computed once."""
+    return make_judge(judging, opened(data, digest), device)
