@@ -6,8 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_type_hints
 
 import tyro
 
@@ -16,6 +16,7 @@ INTERRUPTED = 130
 TRACEBACK_VARIABLE = "GEN_DIST_TRACEBACK"
 
 _SECTION_FOR_CODE = re.compile(r"^(?:Args|Attributes|Raises|Returns):\n(?:[ \t]+.*\n?|\n)*", re.MULTILINE)
+OVERRIDES = "overrides"
 _PYTHON_SPELLINGS = {"True": True, "False": False, "None": None}
 _OVERRIDE = re.compile(r"--(?P<path>[\w-]+(?:\.[\w-]+)+)(?:=(?P<value>.*))?", re.DOTALL)
 
@@ -53,17 +54,16 @@ def run(function: Callable[..., None], arguments: Sequence[str] | None = None, *
 def call(function: Callable[..., None], arguments: Sequence[str], *, program: str | None = None) -> None:
     """Parse what was typed and call the command.
 
-    An option with a dot in its name (`--model.latent-dim 64`) is a path of the run's configuration. A command that
-    declares `overrides: tyro.conf.Fixed[Mapping[str, Any] | None] = None` gets all of them as one mapping from path to
-    value.
+    An option with a dot in its name (`--model.latent-dim 64`) is a path of the run's configuration. A command with a
+    parameter `overrides: Mapping[str, Any] | None = None` gets all of them as one mapping from path to value.
 
     Raises:
         SystemExit: the options are not valid (code 2), or help was asked for (code 0).
     """
     command = function
-    if "overrides" in inspect.signature(function).parameters:
+    if OVERRIDES in inspect.signature(function).parameters:
         arguments, overrides = split_overrides(arguments)
-        command = functools.partial(function, overrides=overrides)
+        command = _with_overrides(function, overrides)
     tyro.cli(command, prog=program, description=description(function), args=arguments)
 
 
@@ -98,6 +98,22 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]
         if not texts:
             raise ValueError(f"--{path} has no value")
     return own, {path: _value(texts) for path, texts in values.items()}
+
+
+def _with_overrides(function: Callable[..., None], overrides: Mapping[str, Any]) -> Callable[..., None]:
+    """The command with its overrides given, and with no option for them: tyro goes by the signature."""
+
+    @functools.wraps(function)
+    def command(*arguments: Any, **options: Any) -> None:
+        function(*arguments, overrides=overrides, **options)
+
+    signature = inspect.signature(function)
+    parameters = [parameter for name, parameter in signature.parameters.items() if name != OVERRIDES]
+    hints = get_type_hints(function, include_extras=True)
+    del command.__wrapped__
+    command.__annotations__ = {name: hint for name, hint in hints.items() if name != OVERRIDES}
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return command
 
 
 def _value(texts: list[str]) -> Any:

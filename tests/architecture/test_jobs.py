@@ -38,4 +38,4 @@ def test_a_job_explains_itself_with_an_example(
     assert stopped.value.code == 0
     output = capsys.readouterr().out
     assert path.name in output
-    assert "Example:" in output
+    assert "Example" in output

@@ -50,16 +50,17 @@ def test_an_override_without_a_value_is_refused() -> None:
         entry.split_overrides(["--model.latent-dim", "--data", "x"])
 
 
-def test_a_command_gets_its_overrides_beside_its_options() -> None:
+def test_a_command_gets_its_overrides_beside_its_options(capsys: pytest.CaptureFixture[str]) -> None:
     got: dict[str, Any] = {}
 
-    def train(
-        preset: tyro.conf.Positional[str], *, data: str, overrides: tyro.conf.Fixed[Mapping[str, Any] | None] = None
-    ) -> None:
+    def train(preset: tyro.conf.Positional[str], *, data: str, overrides: Mapping[str, Any] | None = None) -> None:
         got.update(preset=preset, data=data, overrides=overrides)
 
     assert entry.run(train, ["dcgan-8", "--model.latent-dim", "64", "--data", "d"]) == 0
     assert got == {"preset": "dcgan-8", "data": "d", "overrides": {"model.latent_dim": 64}}
+    with pytest.raises(SystemExit):
+        entry.run(train, ["--help"])
+    assert "overrides" not in capsys.readouterr().out
 
 
 def test_help_keeps_the_example_and_leaves_out_what_is_for_programmers() -> None:
