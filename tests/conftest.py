@@ -61,6 +61,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
             patch.delenv(name, raising=False)
         for name, value in QUIET_VARIABLES.items():
             patch.setenv(name, value)
+        patch.setenv("GEN_DIST_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.chdir(tmp_path_factory.mktemp("session"))
         yield
 
