@@ -48,16 +48,16 @@ def overpowering(objective: str | None) -> str:
     )
 
 
-def not_converged(*, improving: bool, moved: bool, swings: bool, weak_critic: bool) -> str:
+def not_converged(*, improving: bool, started: bool, swings: bool, weak_critic: bool) -> str:
     """For a run that broke nothing and reached too little."""
-    if not moved:
-        return "Nothing has moved: raise the learning rates by a factor of ten."
+    if improving:
+        return "It still improves: give it more images."
+    if not started:
+        return "The generator has hardly begun: raise its learning rate by a factor of ten, or give it more images."
     if weak_critic:
         return "The critic is fooled by nearly everything: raise its learning rate or k, so that it can teach."
     if swings:
         return "It swings around: lower both learning rates or beta1, or average the generator longer (ema_decay)."
-    if improving:
-        return "It still improves: give it more images."
     return (
         "It has stopped improving too early: move the two learning rates towards each other, or enlarge both networks."
     )

@@ -7,7 +7,7 @@ The first rule that applies decides, from the most certain to the most general:
 3. generator starved: next to no gradient reaches the generator while the critic is certain.
 4. critic overpowering: the critic separates real from generated (or breaks its Lipschitz constraint), and the distance
    is still worse than that of a Gaussian.
-5. collapsed: the generator moved, stopped improving, and leaves out much of the data.
+5. collapsed: the generator moved, then stopped gaining quality and variety, and leaves out much of the data.
 6. not converged: the distance is worse than that of a Gaussian fitted to the pixels, or not stable.
 7. healthy.
 
@@ -128,8 +128,7 @@ def _diverged(trace: Trace, divergence: Divergence | None) -> Outcome | None:
 def _lost_variety(s: Symptoms) -> Outcome | None:
     if s.diversity is None or s.peak_diversity is None or s.beats_gaussian:
         return None
-    had_variety = s.peak_diversity >= HAD_DIVERSITY
-    if had_variety and s.diversity < min(LOST_DIVERSITY, LOST_OF_PEAK * s.peak_diversity):
+    if not _barren(s) and s.diversity < min(LOST_DIVERSITY, LOST_OF_PEAK * s.peak_diversity):
         facts = (
             Fact(name="diversity relative to the data", value=s.diversity, threshold=LOST_DIVERSITY),
             Fact(
@@ -182,7 +181,7 @@ def _overpowering(s: Symptoms) -> Outcome | None:
 
 
 def _few_modes(s: Symptoms) -> Outcome | None:
-    if s.beats_gaussian or s.improving or not s.moved:
+    if s.beats_gaussian or s.improving or s.widening or not s.moved or _barren(s):
         return None
     lost: tuple[Fact, ...] = ()
     if s.diversity is not None and s.diversity < LOST_DIVERSITY:
@@ -205,11 +204,19 @@ def _not_converged(s: Symptoms) -> Outcome | None:
         # With nothing to compare, a generator that stands still is all that can be said.
         known = s.diversity if s.diversity is not None else s.distance
         facts += () if known is None else (Fact(name="change since the first report", value=0.0, threshold=MOVED),)
+    if _barren(s) and s.peak_diversity is not None:
+        facts += (Fact(name="largest diversity of any report", value=s.peak_diversity, threshold=HAD_DIVERSITY),)
     if not facts:
         return None
     weak = s.objective is not None and s.fake_accuracy is not None and s.fake_accuracy < 1.0 - CERTAIN
-    sentence = advice.not_converged(improving=s.improving, moved=s.moved, swings=swings, weak_critic=weak)
+    started = s.moved and not _barren(s)
+    sentence = advice.not_converged(improving=s.improving, started=started, swings=swings, weak_critic=weak)
     return Outcome(kind="not converged", evidence=facts, advice=sentence)
+
+
+def _barren(s: Symptoms) -> bool:
+    """Whether generated images never varied."""
+    return s.peak_diversity is not None and s.peak_diversity < HAD_DIVERSITY
 
 
 def _state_of_health(s: Symptoms) -> tuple[Fact, ...]:

@@ -15,7 +15,8 @@ CERTAIN = 0.95
 Bottou 2017 (arXiv:1701.04862) show that a critic near accuracy 1 gives a useless gradient."""
 
 STILL_IMPROVING = 0.95
-"""The best distance of the last quarter over the best before it, below which a run still learns."""
+"""The best distance of the last quarter over the best before it, below which a run still learns; and the diversity of
+the quarter before the last over that of the last, below which it still gains variety."""
 
 MOVED = 0.2
 """Relative change of diversity or distance since the first report, below which a generator has not moved."""
@@ -43,6 +44,7 @@ class Symptoms:
         gaussian_distance: that of a Gaussian fitted to the pixels.
         improving: the last quarter of the evaluations found a better distance than all before.
         moved: diversity or distance has left where it started.
+        widening: generated images still gain variety.
     """
 
     objective: str | None
@@ -61,6 +63,7 @@ class Symptoms:
     gaussian_distance: float | None
     improving: bool
     moved: bool
+    widening: bool
 
     @property
     def beats_gaussian(self) -> bool | None:
@@ -98,6 +101,7 @@ class Symptoms:
             gaussian_distance=anchors.get("frechet_distance_gaussian"),
             improving=_improving(distances),
             moved=_moved(ratios) or _moved(distances),
+            widening=_widening(ratios),
         )
 
 
@@ -140,3 +144,9 @@ def _moved(values: tuple[float, ...]) -> bool:
     if len(values) < 2:
         return False
     return abs(mean(last_part(values, RECENT)) - values[0]) > MOVED * abs(values[0])
+
+
+def _widening(ratios: tuple[float, ...]) -> bool:
+    late = last_part(ratios, RECENT)
+    before = last_part(ratios[: len(ratios) - len(late)], RECENT / (1.0 - RECENT))
+    return bool(before) and mean(late) * STILL_IMPROVING > mean(before)
