@@ -10,6 +10,7 @@ The file is read with `weights_only=True`: nothing in it is executed.
 import argparse
 import hashlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,22 +21,23 @@ from gen_dist.evaluation.inception import InceptionV3
 SHA256_PREFIX = "6726825d"
 
 
-def main() -> int:
+def main(typed: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("published", type=Path, help="the .pth file")
     parser.add_argument("output", type=Path, help="the safetensors file to write")
     parser.add_argument("--any-file", action="store_true", help="accept a file with another SHA-256")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(typed)
     digest = hashlib.sha256(arguments.published.read_bytes()).hexdigest()
     if not digest.startswith(SHA256_PREFIX) and not arguments.any_file:
         print(f"error: {arguments.published} has SHA-256 {digest}, not {SHA256_PREFIX}...: the download is damaged,")
         print("or it is another file (--any-file accepts it if names and shapes fit)")
         return 2
     published = torch.load(arguments.published, map_location="cpu", weights_only=True)
-    network = InceptionV3()
+    with torch.device("meta"):
+        network = InceptionV3()
     wanted = {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}
     tensors = {name: tensor.float().contiguous() for name, tensor in published.items() if name in wanted}
-    network.load_state_dict(tensors, strict=True)  # raises with the names that are missing or misshapen
+    network.load_state_dict(tensors, strict=True, assign=True)  # raises with the names that are missing or misshapen
     save_file(tensors, arguments.output)
     left_out = sorted(set(published) - wanted)
     print(f"wrote {arguments.output}: {len(tensors)} tensors; left out: {', '.join(left_out[:4])}")

@@ -1,7 +1,7 @@
 """What turns images into the features that distances are measured in, a part of every figure's protocol."""
 
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float64, Int64, UInt8
@@ -12,6 +12,11 @@ from gen_dist.evaluation.protocol import ExtractorName
 from gen_dist.learner import Classifies
 from gen_dist.sampling.draw import device_of
 
+FEATURE_SCALE = "feature_scale"
+"""Entry of a classifier's provenance: the factor that gives the training images' features a mean variance of 1.
+
+Distances then have a readable unit, and the kernel's constant and cubic terms weigh alike for every dataset.
+"""
 CHUNK = 256
 """Images that pass through a network at a time."""
 
@@ -29,6 +34,7 @@ class Extraction:
     classes: Int64[Tensor, " n"] | None = None
 
 
+@runtime_checkable
 class Extractor(Protocol):
     """Turns images into features."""
 
@@ -56,8 +62,8 @@ class ClassifierExtractor:
             raise ValueError(f"{type(learner).__name__} classifies nothing: it is no feature extractor")
         self._classifier: Classifies = learner
         self._device = device_of(learner)
+        self._scale = float(bundle.provenance.get(FEATURE_SCALE, 1.0))
         self.digest = bundle.digest
-        self.accuracy: float | None = bundle.provenance.get("test_accuracy")
 
     @torch.no_grad()
     def extract(self, images: UInt8[Tensor, "n c h w"]) -> Extraction:
@@ -65,6 +71,6 @@ class ClassifierExtractor:
         features, classes = [], []
         for chunk in torch.split(images, CHUNK):
             chunk = chunk.to(self._device)
-            features.append(self._classifier.features(chunk).double().cpu())
+            features.append(self._scale * self._classifier.features(chunk).double().cpu())
             classes.append(self._classifier.logits(chunk).argmax(dim=1).cpu())
         return Extraction(torch.cat(features), torch.cat(classes))

@@ -48,9 +48,10 @@ class InceptionExtractor:
             data = weights.read_bytes()
         except FileNotFoundError as error:
             raise ValueError(f"there is no file of Inception weights at {weights}: {advice}") from error
-        network = InceptionV3()
+        with torch.device("meta"):  # no initial weights: the file has them all
+            network = InceptionV3()
         try:
-            network.load_state_dict(load_tensors(data), strict=True)
+            network.load_state_dict(load_tensors(data), strict=True, assign=True)
         except (SafetensorError, RuntimeError) as error:
             raise ValueError(f"{weights} does not hold the weights of Inception-v3, {advice}: {error}") from error
         self._network = network.to(device).eval().requires_grad_(False)

@@ -28,11 +28,11 @@ class EvaluationProtocol:
         dataset_digest: identifies the data.
         split: the images that samples are compared with. A search uses "validation", a confirmation "test".
         num_reference: images of the split that were used (all, up to a limit; the choice depends on nothing else).
-        num_samples: images that the learner drew, and that each anchor used. The Fréchet distance falls with it, so
-            only figures at the same number compare.
+        num_samples: images that the learner drew, as many as each anchor used. The Fréchet distance falls as it rises,
+            so only figures at the same number compare.
         num_scored: images of the split whose likelihood is averaged.
         nearest_k: neighbours of precision and recall.
-        seed: of the learner's noise and of the Gaussian anchor's.
+        seed: of the learner's noise.
         ema: whether averaged weights were judged.
         version: of the arithmetic.
     """

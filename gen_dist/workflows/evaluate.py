@@ -1,0 +1,81 @@
+"""Judging a model that was kept: a bundle in a folder or on S3, or a registered version."""
+
+from typing import Literal
+
+import torch
+from rich.table import Table
+
+from gen_dist.bundle.bundle import Bundle, load_bundle
+from gen_dist.evaluation.protocol import EvaluationRecord
+from gen_dist.tracking.registry import load_registered
+
+REGISTERED = "models:/"
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+
+# Figure, its name for people, and which way is better.
+FIGURES = (
+    ("frechet_distance", "Fréchet distance", "lower"),
+    ("kernel_distance", "kernel distance", "lower"),
+    ("precision", "precision", "higher"),
+    ("recall", "recall", "higher"),
+    ("diversity", "diversity", "near 1"),
+    ("modes_covered", "modes covered", "higher"),
+    ("bits_per_dimension", "bits per dimension", "lower"),
+    ("nats", "nats per image", "lower"),
+)
+
+
+def load_model(reference: str) -> Bundle:
+    """The model that a folder, an `s3://` prefix or a registry URI ("models:/name@alias") names, on the CPU.
+
+    Raises:
+        ValueError: there is none, or it is damaged; the message names it.
+    """
+    return load_registered(reference) if reference.startswith(REGISTERED) else load_bundle(reference)
+
+
+def holds_averaged_weights(bundle: Bundle) -> bool:
+    """Whether the model was kept as moving averages of its weights, as its players ask for."""
+    return any(player.ema_decay is not None for player in bundle.learner.players.values())
+
+
+def chosen_device(choice: DeviceChoice) -> torch.device:
+    """The device of that name; "auto" is a GPU where there is one.
+
+    Raises:
+        ValueError: there is no GPU.
+    """
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise ValueError("the device is 'cuda', and torch finds no GPU here: choose 'cpu' or 'auto'")
+    if choice == "auto":
+        choice = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(choice)
+
+
+def figures_table(record: EvaluationRecord) -> Table:
+    """A record for people: the model beside both anchors, and the protocol that gives the figures a meaning."""
+    protocol = record.protocol
+    table = Table(
+        "figure",
+        "better",
+        "model",
+        "real images",
+        "Gaussian",
+        title=f"Against the {protocol.split} split",
+        caption_justify="left",
+    )
+    for name, title, better in FIGURES:
+        if name not in record.metrics:
+            continue
+        error = record.metrics.get(f"{name}_error")
+        value = f"{record.metrics[name]:.4g}" + ("" if error is None else f" ± {error:.2g}")
+        label = title if error is None else f"{title} ({record.likelihood_kind})"
+        anchors = [record.anchors.get(f"{name}_{source}") for source in ("real", "gaussian")]
+        table.add_row(label, better, value, *("" if anchor is None else f"{anchor:.4g}" for anchor in anchors))
+    facts = (
+        f"{protocol.num_samples} samples against {protocol.num_reference} images; features: {protocol.extractor} "
+        f"{protocol.extractor_digest[:8]}; data {protocol.dataset_digest[:8]}; "
+        f"{'averaged' if protocol.ema else 'plain'} weights; seed {protocol.seed}; nearest k {protocol.nearest_k}"
+    )
+    table.caption = "\n".join((facts, *(f"note: {note}" for note in record.notes)))
+    return table
