@@ -268,7 +268,9 @@ def _critic(config: DCGANConfig, data: DataSpec) -> nn.Sequential:
             normalization_layer(kind, channels),
             nn.LeakyReLU(0.2),
         ]
-    last = nn.Linear(channels * (data.height >> depth) * (data.width >> depth), 1)
+    # A Wasserstein critic's zero means nothing: its last bias would have a gradient of exactly zero.
+    has_zero = config.objective not in ("wasserstein-clip", "wasserstein-gp")
+    last = nn.Linear(channels * (data.height >> depth) * (data.width >> depth), 1, bias=has_zero)
     return nn.Sequential(*layers, nn.Flatten(), constrained(kind, _initialised(config, last)))
 
 
