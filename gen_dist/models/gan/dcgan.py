@@ -175,7 +175,7 @@ class DCGAN(Learner):
         """Re-estimate the generator's batch statistics for its averaged weights, from noise alone.
 
         The running statistics belong to weights of the past, mixed by momentum; the standing statistics (Brock et al.
-        2018, arXiv:1809.11096, section 4.1) are the plain mean over fresh batches, here one of each size in `batches`.
+        2018, arXiv:1809.11096) are the plain mean over fresh batches, here one of each size in `batches`.
         The vectors of spectral normalisation catch up in the same passes.
         """
         if not batches:
