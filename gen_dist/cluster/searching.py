@@ -23,6 +23,9 @@ NAMES = "tune"
 over each other's configurations, so a trial's process can't learn its own name in another way."""
 
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
 @final
 class LedgerSearcher(Searcher):  # type: ignore[misc]
     """Gives Tune the trials of a study: first those that a killed study left unfinished, then new ones.
@@ -69,6 +72,10 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]
             return
         score = WORST_SCORE if error or not result else float(result.get("score", WORST_SCORE))
         self._optuna.tell(asked, score)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, for the same reason as in `save`."""
+        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the memory of a study, and nothing of Tune's is ever read back."""

@@ -1,6 +1,9 @@
 """Joining a Ray cluster, or starting one on this machine."""
 
+import logging
 import os
+from dataclasses import dataclass
+from typing import final
 
 import ray
 from rich.console import Console
@@ -9,6 +12,15 @@ from rich.console import Console
 _HEALTH_CHECK_SECONDS = "0.2"
 # How long a restart waits for as many workers as asked for before an elastic run goes on with fewer.
 _GROUP_START_SECONDS = "15"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What one trial takes of the cluster."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
 
 
 def connect(console: Console, *, num_cpus: int | None = None) -> None:
@@ -24,10 +36,16 @@ def connect(console: Console, *, num_cpus: int | None = None) -> None:
         return
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=True)
+        ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
     else:
         console.print("starting Ray on this machine", highlight=False)
-        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=True)
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=True,
+            logging_level=logging.ERROR,
+        )
 
 
 def describe_resources() -> str:
@@ -41,3 +59,20 @@ def describe_resources() -> str:
 def has_gpus() -> bool:
     """Whether any node has a GPU."""
     return bool(ray.cluster_resources().get("GPU", 0))
+
+
+def fits(resources: Resources) -> bool:
+    """Whether any living node is large enough for one trial, busy or not."""
+    return how_many_fit(resources) > 0
+
+
+def how_many_fit(resources: Resources) -> int:
+    """How many trials the cluster carries at once, as it is now."""
+    return sum(_fit_on(node["Resources"], resources) for node in ray.nodes() if node["Alive"])
+
+
+def _fit_on(node: dict[str, float], resources: Resources) -> int:
+    shares = [
+        node.get(name, 0.0) / amount for name, amount in (("CPU", resources.cpus), ("GPU", resources.gpus)) if amount
+    ]
+    return int(min(shares, default=0.0))

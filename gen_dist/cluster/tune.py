@@ -1,10 +1,11 @@
 """A search on Ray Tune: Tune decides who runs when and who stops early; the ledger remembers."""
 
 import json
+import logging
 import random
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -22,6 +23,7 @@ from ray.tune.schedulers import (
 )
 
 from gen_dist.cluster.searching import LedgerSearcher, trial_called
+from gen_dist.cluster.session import Resources
 from gen_dist.config import RunConfig
 from gen_dist.data.storage import open_storage
 from gen_dist.distributed.seeding import seed_for
@@ -38,15 +40,6 @@ from gen_dist.workflows.watcher import StudyWatcher
 CLOCK = "samples_seen"  # images shown to any critic: the same for every trial, and kept over restarts
 POINTER = "checkpoint.json"
 CONFIRMATION_RETRIES = 3
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resources:
-    """What one trial takes of the cluster."""
-
-    cpus: float = 1.0
-    gpus: float = 0.0
 
 
 def search(
@@ -111,13 +104,13 @@ def confirm(jobs: Sequence[ConfirmationJob], *, resources: Resources, watcher: S
 
 def _confirmation(job: str) -> str:
     """What runs in a confirmation's process."""
-    torch.set_num_threads(1)
+    _quiet_process()
     return to_json(run_confirmation(from_json(job, ConfirmationJob), _device()))
 
 
 def _trial(config: dict[str, Any], study_uri: str, judging: str) -> None:
     """What runs in a trial's process."""
-    torch.set_num_threads(1)
+    _quiet_process()
     ledger = open_ledger(open_storage(study_uri))
     record = trial_called(ledger, ray.tune.get_context().get_trial_id())
     pointer = ray.tune.get_checkpoint()
@@ -166,8 +159,9 @@ def _scheduler(study: StudyRecord) -> TrialScheduler:
         case "none":
             return FIFOScheduler()
         case "asha":
+            # Twice the budget: a trial that reaches its end ends by itself, and was not stopped early.
             return AsyncHyperBandScheduler(
-                time_attr=CLOCK, max_t=images, grace_period=max(1, images // 4), reduction_factor=2
+                time_attr=CLOCK, max_t=2 * images, grace_period=max(1, images // 4), reduction_factor=2
             )
         case "median":
             return MedianStoppingRule(time_attr=CLOCK, grace_period=images // 4, min_samples_required=3)
@@ -192,6 +186,10 @@ class _Bookkeeper(Callback):  # type: ignore[misc]
 
     def __init__(self, ledger: Ledger, watcher: StudyWatcher) -> None:
         self._ledger, self._watcher = ledger, watcher
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune writes its callbacks down to restore them, and a study is resumed from its ledger."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
         """A trial got its place."""
@@ -220,6 +218,12 @@ class _Bookkeeper(Callback):  # type: ignore[misc]
         record = replace(trial_called(self._ledger, trial.trial_id), state="failed", error=cause)
         self._ledger.write_trial(record)
         self._watcher.ended(record)
+
+
+def _quiet_process() -> None:
+    """One thread for each trial, as many as its CPUs; and no line in the log for every pointer that Ray stores."""
+    torch.set_num_threads(1)
+    logging.getLogger("ray").setLevel(logging.WARNING)
 
 
 def _device() -> torch.device:

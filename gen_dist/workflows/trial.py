@@ -183,6 +183,7 @@ def concluded(
     objective = getattr(config.model, "objective", None)
     outcome = diagnose(record.trace, record.evaluations, objective=objective, anchors=anchors, divergence=divergence)
     score = WORST_SCORE if record.score is None else record.score
+    stopped_early = stopped_early and record.spent.images < config.training.images
     return replace(record, state="finished", outcome=outcome, score=score, stopped_early=stopped_early)
 
 

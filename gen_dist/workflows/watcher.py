@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import final
 
@@ -20,6 +21,7 @@ from gen_dist.tuning.space import Value
 from gen_dist.workflows.trial import News
 
 SHOWN_TRIALS = 12
+FINISH_SECONDS = 20.0
 OpenTracker = Callable[[str], Tracker]  # name of a child run -> its tracker
 
 
@@ -41,7 +43,8 @@ class StudyWatcher:
         self._began = time.monotonic()
         self._stack = ExitStack()
         self._live: Live | None = None
-        self._running_confirmations = 0
+        # MLflow may take its time: the search must not wait for it.
+        self._finishers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish-tracking")
 
     def __enter__(self) -> "StudyWatcher":
         if self._console.is_terminal:
@@ -54,6 +57,7 @@ class StudyWatcher:
         self._stack.close()
         for name in list(self._trackers):
             self._finish(name, "KILLED")
+        self._finishers.shutdown(wait=True)
 
     def started(self, record: TrialRecord) -> None:
         """A trial runs, or runs again."""
@@ -86,6 +90,11 @@ class StudyWatcher:
         if self._live is None:
             self._console.print(self._line(record), highlight=False, soft_wrap=True)
 
+    def confirming(self, num: int) -> None:
+        """The search is over; so many confirmation runs follow."""
+        self._trials.clear()
+        self._console.print(f"confirming with {num} fresh training runs", highlight=False)
+
     def confirmed(self, record: ConfirmationRecord) -> None:
         """A confirmation run ended."""
         name = f"confirm-{record.trial_id}-{record.seed}"
@@ -111,7 +120,7 @@ class StudyWatcher:
     def _finish(self, name: str, status: RunStatus) -> None:
         tracker = self._trackers.pop(name, None)
         if tracker is not None:
-            tracker.finish(status, timeout_seconds=0.0)
+            self._finishers.submit(tracker.finish, status, FINISH_SECONDS)
 
     def _log_sheet(self, tracker: Tracker, key: str | None) -> None:
         if key is not None:
