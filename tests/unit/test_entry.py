@@ -134,7 +134,7 @@ def test_an_unknown_option_is_code_2_and_suggests_one(capsys: pytest.CaptureFixt
 
 
 def test_an_unknown_subcommand_suggests_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["trian"]) == 2
+    assert cli.main(["trainn"]) == 2
     assert "did you mean `gen-dist train`?" in capsys.readouterr().err
     assert cli.main(["registry", "lst"]) == 2
     assert "did you mean `gen-dist registry list`?" in capsys.readouterr().err
