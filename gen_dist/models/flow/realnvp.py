@@ -157,7 +157,7 @@ class RealNVP(Learner):
 
     def negative_log_likelihood(self, batch: ImageBatch, context: Context) -> Signal:
         """The negative log-likelihood of dequantised images, in bits per dimension of the 8-bit images."""
-        nats = -self._log_density(self._dequantise(batch.images)).mean()
+        nats = -self.log_density(self._dequantise(batch.images)).mean()
         return Loss(bits_per_dimension(nats, self.data.num_dimensions))
 
     def transform(self, values: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, " b"]]:
@@ -201,7 +201,7 @@ class RealNVP(Learner):
     @torch.no_grad()
     def log_probability(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Log-density of the images with uniform noise in [0, 1) added, in nats."""
-        return self._log_density(self._dequantise(images))
+        return self.log_density(self._dequantise(images))
 
     @torch.no_grad()
     def encode(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b z"]:
@@ -232,7 +232,7 @@ class RealNVP(Learner):
         values = images.to(self.origin.dtype)
         return values + torch.rand_like(values)
 
-    def _log_density(self, values: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+    def log_density(self, values: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Log-density of dequantised images in [0, 256]; as bins have volume 1, a bound for 8-bit images as it is."""
         logits, log_slope = self.to_logits(values)
         latents, log_determinant = self.transform(logits)
