@@ -7,7 +7,6 @@ from rich.console import Console
 from gen_dist.cluster.session import Resources, connect, describe_resources, fits, has_gpus, how_many_fit
 from gen_dist.cluster.tune import confirm, search
 from gen_dist.config import RunConfig, override
-from gen_dist.serialization import from_json
 from gen_dist.tracking.mlflow_tracker import MLflowTracker
 from gen_dist.tracking.spool import RunIdentity
 from gen_dist.tracking.tracker import NoTracker, Tracker
@@ -17,7 +16,7 @@ from gen_dist.tuning.records import ConfirmationRecord
 from gen_dist.workflows.budget import Budget
 from gen_dist.workflows.confirmation import ConfirmationJob
 from gen_dist.workflows.spools import spool_folder
-from gen_dist.workflows.study import TERMS, StudyTerms
+from gen_dist.workflows.study import StudyTerms, terms_of
 from gen_dist.workflows.trial import concluded
 from gen_dist.workflows.watcher import StudyWatcher
 
@@ -39,7 +38,7 @@ def run_study(
     """
     folder = ledger.storage
     tracker.start()  # before its trials: MLflow puts them below it
-    terms = from_json(folder.read_bytes(TERMS).decode(), StudyTerms)
+    terms = terms_of(folder)
     budget = Budget(seconds if seconds is not None else terms.settings.time_budget_seconds)
     connect(console)
     taken = resources or Resources(gpus=0.25 if has_gpus() else 0.0)
@@ -53,7 +52,7 @@ def run_study(
     with StudyWatcher(ledger.study, folder, console, lambda name: child_tracker(ledger, terms, name)) as watcher:
         left = [t for t in ledger.trials() if t.state in ("pending", "running")]
         if left or len(ledger.trials()) < ledger.study.num_trials:
-            search(ledger, terms.judging, resources=taken, watcher=watcher, seconds=budget.for_search())
+            search(ledger, terms.judging, resources=taken, watcher=watcher, budget=budget)
         conclude_running(ledger, watcher, over=budget.search_is_over())
         if any(trial.state == "running" for trial in ledger.trials()):
             raise KeyboardInterrupt
@@ -68,13 +67,11 @@ def conclude_running(ledger: Ledger, watcher: StudyWatcher, *, over: bool) -> No
     for trial in ledger.trials() if over else ():
         if trial.state == "running" and trial.evaluations:
             config = RunConfig.from_json(trial.config)
-            ended = concluded(trial, config, ledger.study.anchors, stopped_early=True)
+            ended = concluded(trial, config, ledger.study.anchors)
             ledger.write_trial(ended)
             watcher.ended(ended)
-        elif trial.state in ("pending", "running"):
-            ended = replace(trial, state="failed", error="the search's time was over before its first evaluation")
-            ledger.write_trial(ended)
-            watcher.ended(ended)
+        elif trial.state == "running":  # not judged once: a resumed study would begin it again
+            ledger.write_trial(replace(trial, state="pending"))
 
 
 def confirmation_jobs(ledger: Ledger, terms: StudyTerms, budget: Budget, resources: Resources) -> list[ConfirmationJob]:
@@ -116,7 +113,7 @@ def child_tracker(ledger: Ledger, terms: StudyTerms, name: str) -> Tracker:
 
 def study_tracker(ledger: Ledger) -> Tracker:
     """Who is told about the study itself."""
-    terms = from_json(ledger.storage.read_bytes(TERMS).decode(), StudyTerms)
+    terms = terms_of(ledger.storage)
     if terms.experiment is None:
         return NoTracker()
     study = ledger.study

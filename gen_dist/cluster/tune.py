@@ -32,6 +32,7 @@ from gen_dist.tuning.binding import apply
 from gen_dist.tuning.ledger import Ledger, open_ledger
 from gen_dist.tuning.records import ConfirmationRecord, StudyRecord, TrialRecord
 from gen_dist.tuning.space import Values, mutate
+from gen_dist.workflows.budget import Budget
 from gen_dist.workflows.confirmation import ConfirmationJob, run_confirmation
 from gen_dist.workflows.job import Judging
 from gen_dist.workflows.trial import News, TrialJob, concluded, run_trial
@@ -48,7 +49,7 @@ def search(
     *,
     resources: Resources,
     watcher: StudyWatcher,
-    seconds: float | None,
+    budget: Budget,
 ) -> None:
     """Run what is left of a study's search.
 
@@ -57,7 +58,7 @@ def search(
         judging: of trials, on the search's split.
         resources: of one trial. As many run at once as the cluster carries.
         watcher: told what happens.
-        seconds: wall time after which running trials are stopped and scored as they are, or None.
+        budget: when its time is over, running trials are stopped and scored as they are.
     """
     study = ledger.study
     searcher = LedgerSearcher(ledger, RunConfig.from_json(study.base_config))
@@ -73,13 +74,13 @@ def search(
             search_alg=searcher,
             scheduler=_scheduler(study),
             num_samples=-1,
-            time_budget_s=seconds,
+            time_budget_s=budget.for_search(),
             reuse_actors=study.scheduler != "pbt",
         ),
         run_config=ray.tune.RunConfig(
             storage_path=ledger.storage.child("ray").uri,
             verbose=0,
-            callbacks=[_Bookkeeper(ledger, watcher)],
+            callbacks=[_Bookkeeper(ledger, watcher, budget)],
         ),
     )
     tuner.fit()
@@ -184,8 +185,8 @@ def _scheduler(study: StudyRecord) -> TrialScheduler:
 class _Bookkeeper(Callback):  # type: ignore[misc]
     """Tells the watcher what Tune sees, and concludes the trials that Tune ends itself."""
 
-    def __init__(self, ledger: Ledger, watcher: StudyWatcher) -> None:
-        self._ledger, self._watcher = ledger, watcher
+    def __init__(self, ledger: Ledger, watcher: StudyWatcher, budget: Budget) -> None:
+        self._ledger, self._watcher, self._budget = ledger, watcher, budget
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune writes its callbacks down to restore them, and a study is resumed from its ledger."""
@@ -206,6 +207,8 @@ class _Bookkeeper(Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
         """A trial ended, or the scheduler ended it."""
         record = trial_called(self._ledger, trial.trial_id)
+        if self._budget.search_is_over() and record.state == "running":
+            return  # nobody thought it hopeless; it is concluded with all that the end of the search cut off
         if record.state == "running":
             config = RunConfig.from_json(record.config)
             record = concluded(record, config, self._ledger.study.anchors, stopped_early=True)

@@ -17,6 +17,7 @@ from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.extractor import ExtractorChoice
 from gen_dist.workflows.job import Judging, RunJob, RunResult, create_run, open_run
 from gen_dist.workflows.names import unique_name
+from gen_dist.workflows.registration import register_run
 
 
 def train(
@@ -35,6 +36,7 @@ def train(
     evaluate: bool = True,
     experiment: str = "gen_dist",
     track: bool = True,
+    register: str | None = None,
     overrides: tyro.conf.Fixed[Mapping[str, Any] | None] = None,
 ) -> None:
     r"""Train one preset on one dataset, alone or on many workers, and keep what it learned.
@@ -66,6 +68,7 @@ def train(
         evaluate: judge the model at the end, and during training as the preset says.
         experiment: MLflow experiment.
         track: tell MLflow (MLFLOW_TRACKING_URI, or mlflow.db in this folder).
+        register: name of a registered model to challenge with the result.
         overrides: fields of the configuration by path.
     """
     console = Console()
@@ -92,6 +95,8 @@ def train(
     alone = how_many.most == 1 and not os.environ.get("RAY_ADDRESS")
     result = run_here(job, console) if alone else run_on_ray(job, how_many, console)
     _tell(job, result, console)
+    if register is not None and result.finished:
+        register_run(job, result, register, console)
 
 
 def _configured(preset: str | None, seed: int | None, overrides: Mapping[str, Any] | None) -> RunConfig:

@@ -18,7 +18,8 @@ from gen_dist.workflows.ending import finish_study
 from gen_dist.workflows.extractor import ExtractorChoice
 from gen_dist.workflows.job import Judging
 from gen_dist.workflows.names import unique_name
-from gen_dist.workflows.study import SchedulerName, SearcherName, StudySettings, new_study
+from gen_dist.workflows.registration import register_winner
+from gen_dist.workflows.study import SchedulerName, SearcherName, StudySettings, new_study, registered_name, terms_of
 
 
 def tune(
@@ -119,6 +120,7 @@ def tune(
                 extractor=extractor, split="validation", num_samples=num_samples, inception_weights=inception_weights
             ),
             experiment=experiment if track else None,
+            register=registered_name(dataset.uri) if register is None else register,
         )
     folder = root.child(resume or str(name))
     resources = (
@@ -136,4 +138,11 @@ def tune(
         console.print(f"interrupted; nothing is lost, go on with: {again}", highlight=False, soft_wrap=True)
         tracker.finish("KILLED")
         raise
-    finish_study(ledger, tracker, console)
+    view = finish_study(ledger, tracker, console)
+    terms = terms_of(ledger.storage)
+    if terms.register:
+        registration = register_winner(ledger, view, terms.register, terms.judging, experiment, console)
+        if registration is not None:
+            champion = f"models:/{registration.name}@{registration.alias}"
+            console.print(f"draw from it: gen-dist sample {champion} -n 64 --seed 0 --out grid.png", highlight=False)
+    tracker.finish()

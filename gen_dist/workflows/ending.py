@@ -15,14 +15,11 @@ from gen_dist.tuning.report.view import StudyView
 REPORT = "report.html"
 FIGURES = "figures"
 SHORT = {
-    "critic_updates": "k",
+    "objective": "objective",
+    "k": "k",
     "generator_learning_rate": "lr G",
     "critic_learning_rate": "lr C",
     "learning_rate": "lr",
-    "penalty_weight": "penalty",
-    "clip_value": "clip",
-    "generator_normalization": "norm G",
-    "critic_normalization": "norm C",
 }
 
 
@@ -69,7 +66,8 @@ def _track(view: StudyView, report: Report, tracker: Tracker) -> None:
 
 def trial_table(view: StudyView) -> Table:
     """All trials, the best first, each with its diagnosis."""
-    names = [d.name for d in view.study.space.dimensions if any(d.name in t.values for t in view.ended)]
+    searched = {dimension.name for dimension in view.study.space.dimensions}
+    names = [name for name in SHORT if name in searched]  # the report has the others too
     table = Table(
         "trial", "distance", "diagnosis", *(SHORT.get(n, n) for n in names), title=f"{len(view.ended)} trials"
     )
@@ -85,6 +83,8 @@ def advice_by_diagnosis(view: StudyView) -> dict[str, str]:
     for trial in view.ranked:
         if trial.outcome is not None:
             advice.setdefault(trial.outcome.kind, trial.outcome.advice)
+        elif trial.error is not None:
+            advice.setdefault("crashed", trial.error)
     return advice
 
 
@@ -118,7 +118,7 @@ def _distance(trial: TrialRecord) -> str:
 
 
 def _fate(trial: TrialRecord) -> str:
-    kind = trial.outcome.kind if trial.outcome else f"crashed: {trial.error}"
+    kind = trial.outcome.kind if trial.outcome else "crashed"
     return f"{kind}, stopped early" if trial.stopped_early else kind
 
 

@@ -145,5 +145,6 @@ def _measure(learner: Learner, dataset: Dataset) -> tuple[float, float]:
     test, train = (dataset.read(split, limit=MAX_MEASURED) for split in ("test", "train"))
     logits = torch.cat([learner.logits(images.to(device)).cpu() for images in torch.split(test.images, CHUNK)])
     features = torch.cat([learner.features(images.to(device)).cpu() for images in torch.split(train.images, CHUNK)])
+    assert test.labels is not None, "a dataset with classes has labels"
     accuracy = (logits.argmax(dim=1) == test.labels).double().mean()
     return float(accuracy), float(features.double().var(dim=0).mean().sqrt())

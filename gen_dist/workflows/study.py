@@ -11,7 +11,7 @@ from gen_dist.data.dataset import Dataset
 from gen_dist.data.storage import Storage
 from gen_dist.distributed.seeding import seed_for
 from gen_dist.models.table import family_of
-from gen_dist.serialization import to_json
+from gen_dist.serialization import from_json, to_json
 from gen_dist.tuning.binding import bind
 from gen_dist.tuning.dimension_text import override_dimensions
 from gen_dist.tuning.ledger import STUDY_KEY, Ledger, create_ledger
@@ -71,12 +71,31 @@ class StudyTerms:
         judging: of trials.
         confirm_images: images drawn by a confirmation run.
         experiment: MLflow's, or None for no tracking.
+        register: name of the registered model that the winner challenges, or empty for none.
     """
 
     settings: StudySettings
     judging: Judging
     confirm_images: int
     experiment: str | None
+    register: str
+
+
+def terms_of(folder: Storage) -> StudyTerms:
+    """The terms that `new_study` wrote.
+
+    Raises:
+        ValueError: there is no study in the folder, or the file is damaged.
+    """
+    try:
+        return from_json(folder.read_bytes(TERMS).decode(), StudyTerms)
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no study at {folder.uri}") from error
+
+
+def registered_name(data: str) -> str:
+    """What the winner on a dataset is called in the registry: gen-dist-digits for .../digits."""
+    return f"gen-dist-{data.rstrip('/').rsplit('/', 1)[-1]}"
 
 
 def new_study(
@@ -89,6 +108,7 @@ def new_study(
     *,
     judging: Judging,
     experiment: str | None,
+    register: str,
 ) -> Ledger:
     """Write down the terms of a study, once everything about them has been checked.
 
@@ -112,6 +132,7 @@ def new_study(
         judging=judging,
         confirm_images=settings.confirm_images or config.training.images,
         experiment=experiment,
+        register=register,
     )
     if not folder.exists(STUDY_KEY):
         folder.write_bytes(TERMS, to_json(terms, indent=1).encode())

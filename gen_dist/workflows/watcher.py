@@ -140,7 +140,7 @@ class StudyWatcher:
         title = (
             f"{self._study.name}: {ended} of {self._study.num_trials} trials, {time.monotonic() - self._began:.0f} s"
         )
-        names = ("objective", "critic_updates", "generator_learning_rate", "critic_learning_rate")
+        names = ("objective", "k", "generator_learning_rate", "critic_learning_rate")
         table = Table("trial", "objective", "k", "lr G", "lr C", "images", "distance", "state", title=title)
         newest = sorted(self._trials.values(), key=lambda r: (r.state != "running", -r.number))[:SHOWN_TRIALS]
         for record in sorted(newest, key=lambda r: r.number):
