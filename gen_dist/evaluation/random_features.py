@@ -1,6 +1,7 @@
 """Random convolutions: features for data without labels, which need no training."""
 
 import hashlib
+import math
 from typing import final
 
 import torch
@@ -15,7 +16,10 @@ from gen_dist.types import DataSpec, to_signed
 
 NUM_FEATURES = 32
 """Few, so that the covariance of a few hundred images is not singular."""
-WIDTH = 64
+SMALLEST_SIDE = 4
+"""Convolutions halve images until no side is longer."""
+NARROWEST, WIDEST = 16, 64
+"""Channels at full size at least, and at the smallest size."""
 
 
 @final
@@ -23,7 +27,7 @@ class RandomExtractor:
     """A fixed, randomly initialised convolutional network.
 
     Untrained convolutional features tell distributions apart (Naeem et al. 2020, "Reliable Fidelity and Diversity
-    Metrics for Generative Models", arXiv:2002.09797, Section 3.3), though they know nothing of what images show.
+    Metrics for Generative Models", arXiv:2002.09797), though they know nothing of what images show.
     """
 
     name: ExtractorName = "random"
@@ -42,28 +46,22 @@ class RandomExtractor:
 
 
 def random_network(spec: DataSpec) -> nn.Sequential:
-    """Convolutions down to at most 4 pixels, averages over the quadrants, a projection; He initialisation.
+    """Two convolutions at each scale, averages over the quadrants, a projection; He initialisation.
 
     Quadrants keep a coarse sense of place that one average over the whole image loses.
     """
+    num_halvings = max(0, math.ceil(math.log2(max(spec.height, spec.width) / SMALLEST_SIDE)))
+    widths = [max(NARROWEST, WIDEST >> (num_halvings - halving)) for halving in range(num_halvings + 1)]
     layers: list[nn.Module] = []
-    channels, side = spec.channels, max(spec.height, spec.width)
-    for stride in (1, 1, *_strides(side)):
-        layers += [nn.Conv2d(channels, WIDTH, 3, stride, padding=1), nn.ReLU()]
-        channels = WIDTH
-    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * WIDTH, NUM_FEATURES))
+    channels = spec.channels
+    for scale, width in enumerate(widths):
+        for stride in (2 if scale else 1, 1):
+            layers += [nn.Conv2d(channels, width, 3, stride, padding=1), nn.ReLU()]
+            channels = width
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * channels, NUM_FEATURES))
     for name, parameter in network.named_parameters():
         if name.endswith("weight"):
             nn.init.kaiming_normal_(parameter, nonlinearity="relu")
         else:
             nn.init.normal_(parameter, std=0.1)
     return network.eval().requires_grad_(False)
-
-
-def _strides(side: int) -> list[int]:
-    """Two convolutions for each halving of the image."""
-    strides: list[int] = []
-    while side > 4:
-        strides += [1, 2]
-        side = (side + 1) // 2
-    return strides
