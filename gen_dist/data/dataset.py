@@ -82,11 +82,12 @@ class Dataset:
             raise ValueError(f"limit is {limit}: it must be at least 1, or None for all images")
         chosen = np.sort(random_generator("read", seed).choice(reader.num_rows, limit, replace=False))
         rows = Rows.empty(limit, self.spec)
+        read = Rows.empty(max(reader.group_rows), self.spec)
         first = done = 0
         for group, num_rows in enumerate(reader.group_rows):
             inside = chosen[(chosen >= first) & (chosen < first + num_rows)] - first
             if len(inside):
-                read = reader.read_groups((group,))
+                reader.read_groups((group,), read)
                 part = slice(done, done + len(inside))
                 rows.images[part] = read.images[inside]
                 if rows.labels is not None and read.labels is not None:

@@ -7,10 +7,10 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from gen_dist.data.errors import DataError, StorageError
 from gen_dist.data.progress import track
+from gen_dist.data.sources.source import Readable
 from gen_dist.data.storage_local import replacing
 
 CHUNK_BYTES = 1 << 18
@@ -61,7 +61,7 @@ def download(base_url: str, file: Download, folder: Path) -> Path:
     return path
 
 
-def _chunks(answer: IO[bytes], size_bytes: int) -> Iterator[bytes]:
+def _chunks(answer: Readable, size_bytes: int) -> Iterator[bytes]:
     """The body; no more than one chunk beyond the published size, which is enough to see that it is wrong."""
     received = 0
     while received <= size_bytes and (chunk := answer.read(CHUNK_BYTES)):

@@ -1,7 +1,7 @@
 """One interface to the two places where gen_dist keeps files: a folder on this machine, and a prefix on S3."""
 
 from pathlib import Path
-from typing import Any, Protocol, final, runtime_checkable, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
 from gen_dist.data.errors import StorageError
@@ -11,7 +11,6 @@ from gen_dist.data.storage_s3 import S3Backend
 __all__ = ["Storage", "StorageError", "open_storage"]
 
 
-@runtime_checkable
 @runtime_checkable
 class Backend(Protocol):
     """What a place must be able to do. Names are absolute inside the place ("/"-separated) and already checked."""
@@ -24,6 +23,9 @@ class Backend(Protocol):
 
     def read_bytes(self, name: str) -> bytes:
         """The whole file; FileNotFoundError when absent."""
+
+    def sha256(self, name: str) -> str:
+        """Digest of the file; FileNotFoundError when absent."""
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Replace the file in one step."""
@@ -81,6 +83,10 @@ class Storage:
             StorageError: the place can't be read; the message says why.
         """
         return self._backend.read_bytes(self._name(key))
+
+    def sha256(self, key: str) -> str:
+        """SHA-256 of the file in hexadecimal, streamed; FileNotFoundError as in `read_bytes`."""
+        return self._backend.sha256(self._name(key))
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """Write the whole file in one step; folders are made as needed."""

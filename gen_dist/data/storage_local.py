@@ -1,5 +1,6 @@
 """Files in a folder of this machine, each replaced in one step."""
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -34,6 +35,11 @@ class LocalBackend:
         """The whole file."""
         with _explained(self._path(name)):
             return self._path(name).read_bytes()
+
+    def sha256(self, name: str) -> str:
+        """Digest of the file."""
+        with _explained(self._path(name)), self._path(name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write beside, flush to disk, rename."""

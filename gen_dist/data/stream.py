@@ -3,7 +3,8 @@
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, final, runtime_checkable, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from gen_dist.types import DataSpec, ImageBatch
 MAX_PREPARED = 64
 
 
-@runtime_checkable
 @runtime_checkable
 class RowSource(Protocol):
     """Copies the rows at positions [start, start + len) of the shuffled order."""
@@ -50,78 +50,88 @@ class MemorySource:
         self._rows = Rows(self._rows.images[:0], None)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A window that lies, or will lie once it was read, in one of the rooms."""
+
+    window: Window
+    room: int
+    order: NDArray[np.int64]
+
+
 @final
 class WindowSource:
     """One window of the order at a time and, if the budget allows, the next one being read meanwhile.
 
-    At most two windows are alive: the next one takes the current one's place before another is read.
+    Windows are read into rooms that are allocated once: memory that is freed and allocated anew comes back to the
+    system late or never, and would exceed the budget.
     """
 
-    def __init__(self, reader: SplitReader, order: ShuffledOrder, budget_bytes: int) -> None:
-        window_bytes = sum(sorted(reader.group_rows)[-WINDOW_GROUPS:]) * reader.row_bytes
-        least = window_bytes + reader.decoding_bytes
+    def __init__(self, reader: SplitReader, order: ShuffledOrder, spec: DataSpec, budget_bytes: int) -> None:
+        window_rows = sum(sorted(reader.group_rows)[-WINDOW_GROUPS:])
+        least = window_rows * reader.row_bytes + reader.decoding_bytes
         if budget_bytes < least:
             raise ValueError(
                 f"memory_budget_bytes is {budget_bytes}: reading this split takes at least {least} (one window of "
                 f"{WINDOW_GROUPS} row groups and one group being decoded)"
             )
+        self._reads_ahead = budget_bytes >= least + window_rows * reader.row_bytes
+        self._rooms = [Rows.empty(window_rows, spec) for _ in range(2 if self._reads_ahead else 1)]
         self._reader = reader
         self._order = order
-        self._reads_ahead = budget_bytes >= least + window_bytes
         self._gathering = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "gen-dist-read-ahead")
-        self._current: tuple[Window, Rows, NDArray[np.int64]] | None = None
-        self._next: tuple[Window, Future[Rows]] | None = None
+        self._current: Held | None = None
+        self._next: tuple[Window, int, Future[None]] | None = None
 
     def gather(self, start: int, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> None:
         """See RowSource."""
         with self._gathering:
             done = 0
             while done < len(images):
-                done += self._gather_from_one(start, done, images, labels)
+                held = self._held_at(start + done)
+                position = (start + done) % self._order.num_rows - held.window.start
+                chosen = held.order[position : position + len(images) - done]
+                _copy(self._rooms[held.room], chosen, done, images, labels)
+                done += len(chosen)
 
     def close(self) -> None:
         """See RowSource."""
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._current = self._next = None
+        self._rooms.clear()
 
-    def _gather_from_one(
-        self, start: int, done: int, images: NDArray[np.uint8], labels: NDArray[np.int64] | None
-    ) -> int:
-        # A function of its own, so that no local variable keeps the last window alive while the next one is read.
-        window, rows, order = self._window_at(start + done)
-        position = (start + done) % self._order.num_rows - window.start
-        chosen = order[position : position + len(images) - done]
-        _copy(rows, chosen, done, images, labels)
-        return len(chosen)
-
-    def _window_at(self, position: int) -> tuple[Window, Rows, NDArray[np.int64]]:
+    def _held_at(self, position: int) -> Held:
         epoch, offset = divmod(position, self._order.num_rows)
         current = self._current
-        if current and current[0].epoch == epoch and 0 <= offset - current[0].start < current[0].num_rows:
+        if current and current.window.epoch == epoch and 0 <= offset - current.window.start < current.window.num_rows:
             return current
         window = next(w for w in self._order.windows(epoch) if offset < w.start + w.num_rows)
-        del current
         self._current = None
-        rows = self._rows_of(window)
-        self._current = window, rows, self._order.rows_of_window(window)
+        room = self._room_read_ahead(window)
+        if room is None:
+            room = 0
+            self._reader.read_groups(window.groups, self._rooms[room])
+        self._current = Held(window, room, self._order.rows_of_window(window))
         if self._reads_ahead:
-            following = self._following(window)
-            self._next = following, self._thread.submit(self._reader.read_groups, following.groups)
+            following, free = self._following(window), 1 - room
+            future = self._thread.submit(self._reader.read_groups, following.groups, self._rooms[free])
+            self._next = following, free, future
         return self._current
 
-    def _rows_of(self, window: Window) -> Rows:
-        if self._next is not None:
-            expected, future = self._next
-            self._next = None
-            if expected == window:
-                return future.result()
-            if not future.cancel():
-                # It is being read: its memory must be free before another window takes room. Its own failure is of no
-                # interest, since nobody wants this window now.
-                future.exception()
-            del future
-        return self._reader.read_groups(window.groups)
+    def _room_read_ahead(self, window: Window) -> int | None:
+        """The room into which this window was read ahead, or None; then no reading is under way in any room."""
+        if self._next is None:
+            return None
+        expected, room, future = self._next
+        self._next = None
+        if expected == window:
+            future.result()
+            return room
+        if not future.cancel():
+            # Wait for it; whether it failed is of no interest, since nobody wants this window now.
+            future.exception()
+        return None
 
     def _following(self, window: Window) -> Window:
         windows = self._order.windows(window.epoch)
@@ -154,7 +164,7 @@ class ImageStream:
         self.num_images = reader.num_rows
         self.in_memory = reader.whole_bytes <= memory_budget_bytes
         self._source: RowSource = (
-            MemorySource(reader, order) if self.in_memory else WindowSource(reader, order, memory_budget_bytes)
+            MemorySource(reader, order) if self.in_memory else WindowSource(reader, order, spec, memory_budget_bytes)
         )
         self._pin_memory = pin_memory and torch.cuda.is_available()
         self._thread = ThreadPoolExecutor(1, "gen-dist-prefetch")

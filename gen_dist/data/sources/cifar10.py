@@ -10,13 +10,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, final
+from typing import final
 
 import numpy as np
 
 from gen_dist.data.errors import DataError
 from gen_dist.data.schema import SplitName
-from gen_dist.data.sources.source import Example, bad_example, loaded
+from gen_dist.data.sources.source import Example, Readable, bad_example, loaded
 
 SIDE = 32
 RECORD_BYTES = 1 + 3 * SIDE * SIDE
@@ -67,7 +67,7 @@ class Cifar10Source:
         for name in sorted(missing):
             yield bad_example(f"{self._path}/{name}", "it is missing; is this the binary version?")
 
-    def _contents(self) -> Iterator[tuple[str, IO[bytes]]]:
+    def _contents(self) -> Iterator[tuple[str, Readable]]:
         if self._is_folder:
             for name, _ in FILES:
                 with (self._path / name).open("rb") as content:
@@ -83,14 +83,14 @@ class Cifar10Source:
 
 
 @contextmanager
-def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[IO[bytes]]:
+def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[Readable]:
     content = archive.extractfile(member)
     assert content is not None, "a regular file has content"
     with content:
         yield content
 
 
-def _records(where: str, name: str, content: IO[bytes], split: SplitName) -> Iterator[Example]:
+def _records(where: str, name: str, content: Readable, split: SplitName) -> Iterator[Example]:
     for index in range(RECORDS_PER_FILE):
         record = content.read(RECORD_BYTES)
         if len(record) < RECORD_BYTES:

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gen_dist.data.errors import DataError, naming
 from gen_dist.data.schema import SplitName
-from gen_dist.data.sources.source import MAX_IMAGE_BYTES, Example, bad_example, loaded, published
+from gen_dist.data.sources.source import MAX_IMAGE_BYTES, Example, Readable, bad_example, loaded, published
 
 IMAGES_MAGIC = 0x0803
 LABELS_MAGIC = 0x0801
@@ -169,14 +169,14 @@ def _labels_beside(images: Path) -> Path | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[Readable]:
     with path.open("rb") as raw:
         compressed = raw.read(2) == GZIP_MAGIC
         raw.seek(0)
         try:
             if compressed:
                 with gzip.open(raw, "rb") as file:
-                    yield cast(BinaryIO, file)
+                    yield file
             else:
                 yield raw
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from gen_dist.data.errors import DataError, naming
+from gen_dist.data.sources.source import Readable
 
 MAX_WHOLE_BYTES = 1 << 30
 MAX_ARRAY_BYTES = 64 << 30
@@ -95,7 +96,7 @@ def stored_arrays(file: Path) -> dict[str, StoredArray]:
     return arrays
 
 
-def _header(file: Path, member: str | None, content: IO[bytes]) -> StoredArray:
+def _header(file: Path, member: str | None, content: Readable) -> StoredArray:
     version = npy_format.read_magic(content)
     if version == (1, 0):
         shape, is_fortran, dtype = npy_format.read_array_header_1_0(content)
@@ -111,7 +112,7 @@ def _header(file: Path, member: str | None, content: IO[bytes]) -> StoredArray:
 
 
 @contextmanager
-def _content(array: StoredArray) -> Iterator[IO[bytes]]:
+def _content(array: StoredArray) -> Iterator[Readable]:
     with _explained():
         if array.member is None:
             with array.file.open("rb") as content:

@@ -11,6 +11,15 @@ from PIL import Image
 from gen_dist.data.errors import DataError
 from gen_dist.data.schema import SplitName
 
+
+@runtime_checkable
+class Readable(Protocol):
+    """An open file, of whatever kind, that is only read forwards."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """The next bytes, fewer only at the end."""
+
+
 Pixels = Image.Image | NDArray[np.uint8]
 MAX_IMAGE_BYTES = 64 << 20
 
