@@ -49,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("registry show", "gen_dist.commands.registry:show", "show one registered version"),
     Command("registry promote", "gen_dist.commands.registry:promote", "make a version the champion"),
     Command("registry rollback", "gen_dist.commands.registry:rollback", "give the alias back to the version before"),
+    Command("deliver", "gen_dist.commands.deliver:deliver", "bring MLflow what it missed"),
     Command("ui", "gen_dist.commands.ui:ui", "open MLflow's pages on the runs recorded here"),
 )
 

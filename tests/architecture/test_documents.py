@@ -1,6 +1,7 @@
 """What the documents tell people to type exists, and the command line would accept it."""
 
 import functools
+import inspect
 import re
 import shlex
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from repository_files import ROOT, code_spans, documents, relative, shell_lines
 
 from gen_dist.cli import COMMANDS, Command, find
 from gen_dist.commands import entry
+from gen_dist.config import override
+from gen_dist.presets import preset
 
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
@@ -24,11 +27,13 @@ JOB_COMMANDS = {
 
 
 def parse_only(function: Callable[..., None]) -> Callable[..., None]:
-    """A stand-in with the command's signature that does nothing: parsing into it checks a command line."""
+    """A stand-in with the command's signature: it only checks that the preset and its fields exist."""
 
     @functools.wraps(function)
-    def accept(*_arguments: Any, **_options: Any) -> None:
-        return None
+    def accept(*arguments: Any, **options: Any) -> None:
+        values = inspect.signature(function).bind(*arguments, **options).arguments
+        if values.get("preset"):
+            override(preset(values["preset"]), values["overrides"])
 
     return accept
 
@@ -94,7 +99,9 @@ def test_help_explains_with_an_example(command: Command, capsys: pytest.CaptureF
         entry.call(function, ["--help"], program=f"gen-dist {command.name}")
     assert stopped.value.code == 0
     output = capsys.readouterr().out
-    assert f"gen-dist {command.name}" in output.split("Example", 1)[-1], "the docstring has no section Example: or Examples:"
+    assert f"gen-dist {command.name}" in output.split("Example", 1)[-1], (
+        "the docstring has no Example: section"
+    )
     assert "Raises:" not in output
     for line in entry.description(function).replace("\\\n", " ").splitlines():
         words = line.strip().removeprefix("$ ").split(" # ")[0]
