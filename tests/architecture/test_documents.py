@@ -99,9 +99,7 @@ def test_help_explains_with_an_example(command: Command, capsys: pytest.CaptureF
         entry.call(function, ["--help"], program=f"gen-dist {command.name}")
     assert stopped.value.code == 0
     output = capsys.readouterr().out
-    assert f"gen-dist {command.name}" in output.split("Example", 1)[-1], (
-        "the docstring has no Example: section"
-    )
+    assert f"gen-dist {command.name}" in output.split("Example", 1)[-1], "the docstring has no Example: section"
     assert "Raises:" not in output
     for line in entry.description(function).replace("\\\n", " ").splitlines():
         words = line.strip().removeprefix("$ ").split(" # ")[0]
