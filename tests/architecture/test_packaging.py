@@ -6,7 +6,8 @@ import tomllib
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from repository_files import ROOT
+from pathspec import GitIgnoreSpec
+from repository_files import ROOT, tracked_files
 
 import gen_dist
 
@@ -51,3 +52,11 @@ def test_continuous_integration_runs_make_test() -> None:
 def test_one_version_everywhere() -> None:
     assert gen_dist.__version__ == PROJECT["version"]
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_a_ray_job_uploads_all_code_and_little_else() -> None:
+    ignored = GitIgnoreSpec.from_lines((ROOT / ".rayignore").read_text().splitlines())
+    uploaded = [path for path in tracked_files() if not ignored.match_file(path)]
+    assert {path for path in tracked_files() if path.parts[0] in {"gen_dist", "jobs"}} <= set(uploaded)
+    assert sum((ROOT / path).stat().st_size for path in uploaded) < 5_000_000  # Ray refuses 100 MiB
+    assert not [path for path in uploaded if path.parts[0] in {"docs", "tests", "benchmarks"}]
