@@ -12,9 +12,9 @@ from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.evaluate import (
     DeviceChoice,
     chosen_device,
-    figures_table,
     holds_averaged_weights,
     load_model,
+    record_view,
 )
 from gen_dist.workflows.extractor import ExtractorChoice, extractor_for
 
@@ -67,4 +67,4 @@ def evaluate(
     if as_json:
         print(record.to_json(indent=2))
     else:
-        console.print(figures_table(record))
+        console.print(record_view(record))

@@ -1,6 +1,7 @@
 """What a figure means, and the figures themselves: two records are comparable when their protocols are."""
 
 import dataclasses
+import json
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -49,6 +50,11 @@ class EvaluationProtocol:
     ema: bool
     version: int = PROTOCOL_VERSION
 
+    def comparable(self) -> str:
+        """Canonical JSON of the fields that must agree for figures to compare; equal texts compare."""
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _OF_THE_MODEL}
+        return json.dumps(fields, sort_keys=True)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationRecord:
@@ -86,19 +92,9 @@ class EvaluationRecord:
         return from_json(text, EvaluationRecord)
 
 
-def protocol_differences(first: EvaluationProtocol, second: EvaluationProtocol) -> tuple[str, ...]:
-    """Fields in which two protocols measure differently, as "name: first != second"."""
-    names = [entry.name for entry in dataclasses.fields(EvaluationProtocol) if entry.name not in _OF_THE_MODEL]
-    return tuple(
-        f"{name}: {getattr(first, name)} != {getattr(second, name)}"
-        for name in names
-        if getattr(first, name) != getattr(second, name)
-    )
-
-
 def same_protocol(first: EvaluationRecord, second: EvaluationRecord) -> bool:
     """Whether the figures of two records compare.
 
     The seed of the noise and the copy of the weights (averaged or not) may differ: they belong to what is judged.
     """
-    return not protocol_differences(first.protocol, second.protocol)
+    return first.protocol.comparable() == second.protocol.comparable()

@@ -3,7 +3,9 @@
 from typing import Literal
 
 import torch
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from gen_dist.bundle.bundle import Bundle, load_bundle
 from gen_dist.evaluation.protocol import EvaluationRecord
@@ -52,18 +54,10 @@ def chosen_device(choice: DeviceChoice) -> torch.device:
     return torch.device(choice)
 
 
-def figures_table(record: EvaluationRecord) -> Table:
-    """A record for people: the model beside both anchors, and the protocol that gives the figures a meaning."""
+def record_view(record: EvaluationRecord) -> Group:
+    """A record for people: the model beside both anchors, then the protocol that gives the figures a meaning."""
     protocol = record.protocol
-    table = Table(
-        "figure",
-        "better",
-        "model",
-        "real images",
-        "Gaussian",
-        title=f"Against the {protocol.split} split",
-        caption_justify="left",
-    )
+    table = Table("figure", "better", "model", "real images", "Gaussian", title=f"Against the {protocol.split} split")
     for name, title, better in FIGURES:
         if name not in record.metrics:
             continue
@@ -72,10 +66,10 @@ def figures_table(record: EvaluationRecord) -> Table:
         label = title if error is None else f"{title} ({record.likelihood_kind})"
         anchors = [record.anchors.get(f"{name}_{source}") for source in ("real", "gaussian")]
         table.add_row(label, better, value, *("" if anchor is None else f"{anchor:.4g}" for anchor in anchors))
-    facts = (
-        f"{protocol.num_samples} samples against {protocol.num_reference} images; features: {protocol.extractor} "
-        f"{protocol.extractor_digest[:8]}; data {protocol.dataset_digest[:8]}; "
-        f"{'averaged' if protocol.ema else 'plain'} weights; seed {protocol.seed}; nearest k {protocol.nearest_k}"
+    weights = "averaged weights" if protocol.ema else "weights as trained"
+    lines = (
+        f"{protocol.num_samples} samples ({weights}, seed {protocol.seed}) against {protocol.num_reference} images",
+        f"data {protocol.dataset_digest[:8]}, features {protocol.extractor} {protocol.extractor_digest[:8]}",
+        *(f"note: {note}" for note in record.notes),
     )
-    table.caption = "\n".join((facts, *(f"note: {note}" for note in record.notes)))
-    return table
+    return Group(table, Text("\n".join(lines)))
