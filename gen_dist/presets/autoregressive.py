@@ -9,15 +9,16 @@ from gen_dist.training.settings import TrainingConfig
 
 def pixelcnn_8() -> RunConfig:
     """For 8x8 digits."""
-    images = 150_000
+    images = 80_000
     return RunConfig(
         model=PixelCNNConfig(
             features=64,
             num_blocks=3,
             first_kernel_size=7,
             output_features=64,
-            optimizer=Adam(learning_rate=2e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images),
+            optimizer=Adam(learning_rate=4e-3),
+            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
     )
@@ -33,7 +34,8 @@ def pixelcnn_28() -> RunConfig:
             first_kernel_size=7,
             output_features=64,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images),
+            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=32, precision="bfloat16", channels_last=True),
     )

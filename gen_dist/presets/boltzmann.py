@@ -15,7 +15,7 @@ def rbm_8() -> RunConfig:
             num_hidden=128,
             gibbs_steps=1,
             optimizer=SGD(learning_rate=0.05),
-            schedule=LearningRateSchedule(decay="linear", decay_end_images=images),
+            schedule=LearningRateSchedule(decay="linear", decay_end_images=images, final_factor=0.05),
         ),
         training=TrainingConfig(images=images, batch_size=64),
     )
@@ -31,7 +31,7 @@ def rbm_28() -> RunConfig:
             partition_steps=500,
             partition_chains=64,
             optimizer=SGD(learning_rate=0.05),
-            schedule=LearningRateSchedule(decay="linear", decay_end_images=images),
+            schedule=LearningRateSchedule(decay="linear", decay_end_images=images, final_factor=0.05),
         ),
         training=TrainingConfig(images=images, batch_size=100),
     )

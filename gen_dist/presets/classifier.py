@@ -15,7 +15,7 @@ def convnet_8() -> RunConfig:
             channels=(32, 64),
             feature_dim=16,
             optimizer=Adam(learning_rate=3e-3, weight_decay=1e-2),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images),
+            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
         ),
         training=TrainingConfig(images=images, batch_size=64),
     )
@@ -30,7 +30,7 @@ def convnet_28() -> RunConfig:
             feature_dim=64,
             max_shift=2,
             optimizer=Adam(learning_rate=2e-3, weight_decay=1e-2),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images),
+            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
         ),
         training=TrainingConfig(images=images, batch_size=128, precision="bfloat16", channels_last=True),
     )

@@ -42,6 +42,8 @@ PAPER = Paper(
     arxiv="1601.06759",
 )
 
+_OPTIMIZER = Adam(learning_rate=1e-3)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PixelCNNConfig:
@@ -63,7 +65,7 @@ class PixelCNNConfig:
     num_blocks: int = 4
     first_kernel_size: int = 7
     output_features: int = 64
-    optimizer: OptimizerConfig = Adam(learning_rate=1e-3)
+    optimizer: OptimizerConfig = _OPTIMIZER
     schedule: LearningRateSchedule = CONSTANT
     ema_decay: float | None = None
 

@@ -35,6 +35,8 @@ PAPER = Paper(
     title="Training products of experts by minimizing contrastive divergence", authors="G. E. Hinton", year=2002
 )
 
+_OPTIMIZER = SGD(learning_rate=0.05)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RBMConfig:
@@ -62,7 +64,7 @@ class RBMConfig:
     partition_steps: int = 1000
     partition_chains: int = 128
     pixel_noise: bool = False
-    optimizer: OptimizerConfig = SGD(learning_rate=0.05)
+    optimizer: OptimizerConfig = _OPTIMIZER
     schedule: LearningRateSchedule = CONSTANT
     ema_decay: float | None = None
 

@@ -33,6 +33,8 @@ PAPER = Paper(
     year=1998,
 )
 
+_OPTIMIZER = Adam(learning_rate=2e-3, weight_decay=1e-2)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConvNetConfig:
@@ -52,7 +54,7 @@ class ConvNetConfig:
     feature_dim: int = 16
     dropout: float = 0.2
     max_shift: int = 1
-    optimizer: OptimizerConfig = Adam(learning_rate=2e-3, weight_decay=1e-2)
+    optimizer: OptimizerConfig = _OPTIMIZER
     schedule: LearningRateSchedule = CONSTANT
     ema_decay: float | None = 0.99
 

@@ -40,6 +40,8 @@ PAPER = Paper(
     arxiv="1605.08803",
 )
 
+_OPTIMIZER = Adam(learning_rate=1e-3)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RealNVPConfig:
@@ -63,7 +65,7 @@ class RealNVPConfig:
     max_log_scale: float = 2.0
     normalization: Literal["act", "batch"] = "act"
     alpha: float = 0.05
-    optimizer: OptimizerConfig = Adam(learning_rate=1e-3)
+    optimizer: OptimizerConfig = _OPTIMIZER
     schedule: LearningRateSchedule = CONSTANT
     ema_decay: float | None = None
 

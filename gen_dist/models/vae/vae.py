@@ -41,6 +41,8 @@ from gen_dist.types import DataSpec, ImageBatch, from_signed, from_unit, to_sign
 
 PAPER = Paper(title="Auto-Encoding Variational Bayes", authors="D. P. Kingma, M. Welling", year=2014, arxiv="1312.6114")
 
+_OPTIMIZER = Adam(learning_rate=1e-3)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VAEConfig:
@@ -69,7 +71,7 @@ class VAEConfig:
     beta: float = 1.0
     importance_samples: int = 1
     pixel_noise: bool = False
-    optimizer: OptimizerConfig = Adam(learning_rate=1e-3)
+    optimizer: OptimizerConfig = _OPTIMIZER
     schedule: LearningRateSchedule = CONSTANT
     ema_decay: float | None = None
 
