@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 SQLITE = "sqlite:///"
 DATABASE_NAME = "mlflow.db"
-ARTIFACT_FOLDER = "mlruns"
+ARTIFACT_FOLDER = "mlartifacts"
 
 
 def store_uri(given: str | None = None) -> str:

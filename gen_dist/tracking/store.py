@@ -1,6 +1,5 @@
 """The courier's store, spoken to through MLflow's client."""
 
-import logging
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,6 +21,12 @@ _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "RES
 _MAX_DIGEST = 36  # MLflow's limit, in characters
 
 
+def short_message(error: MlflowException) -> str:
+    """What happened, in one line: MLflow wraps a refused connection into half a page."""
+    text = " ".join(str(error).split())
+    return text.rpartition("(Caused by ")[2][:300]
+
+
 class MLflowStore:
     """One MLflow tracking store. It touches none of MLflow's global state."""
 
@@ -29,8 +34,6 @@ class MLflowStore:
         # MLflow's client would send a lost request again by itself, up to seven times over four minutes and without
         # asking what became of it. The courier knows better; what the user has set is respected.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-        logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
         self._uri = uri
         self._remote = uri.startswith(("http://", "https://"))
         with self._answers():
@@ -44,7 +47,7 @@ class MLflowStore:
         except MlflowException as error:
             # a proxy's error page comes as a plain MlflowException, the server's own answer as a RestException
             answered = isinstance(error, RestException) or not self._remote
-            message = " ".join(str(error).split())[:500]
+            message = short_message(error)
             if answered and error.error_code in _REFUSALS:
                 raise RefusedError(message) from error
             raise UnavailableError(f"{redact(self._uri)}: {message}") from error

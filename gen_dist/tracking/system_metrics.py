@@ -33,9 +33,10 @@ class SystemMetrics:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no further sample."""
+        """Take a last sample, so that the shortest run has one, and no further."""
         self._stopped.set()
         self._thread.join()
+        self._log(int(time.time()), sample(self._disk))
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval):

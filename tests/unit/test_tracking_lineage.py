@@ -93,7 +93,7 @@ def test_the_store_is_the_given_one_then_the_environment_then_the_working_folder
 
 
 def test_artifacts_of_a_local_store_lie_beside_it() -> None:
-    assert artifact_location("sqlite:////data/mlflow.db", "faces") == "file:///data/mlruns/faces"
+    assert artifact_location("sqlite:////data/mlflow.db", "faces") == "file:///data/mlartifacts/faces"
     assert artifact_location("http://tracking:5000", "faces") is None
     assert sqlite_file("postgresql://db/mlflow") is None
 

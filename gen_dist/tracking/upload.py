@@ -1,0 +1,116 @@
+"""A bundle as an MLflow model: the files, the signature, the version."""
+
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.entities import LoggedModelStatus
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+
+from gen_dist.bundle.bundle import Bundle, copy_bundle
+from gen_dist.models.table import family_of
+from gen_dist.tracking import pyfunc_model
+from gen_dist.tracking.location import artifact_location
+from gen_dist.tracking.registry_store import RegistryError
+from gen_dist.types import DataSpec
+
+_REQUIREMENTS = ("gen-dist", "torch", "numpy", "safetensors", "mlflow")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUpload:
+    """What goes into the registry beside the name.
+
+    Attributes:
+        directory: of the bundle.
+        bundle: the same, loaded.
+        record: the evaluation record as JSON.
+        sample_sheet: a picture, or None.
+        experiment: MLflow experiment of the logged model.
+        run_id: the run that trained it, or None.
+        tags: of the version.
+    """
+
+    directory: Path
+    bundle: Bundle
+    record: str
+    sample_sheet: Path | None
+    experiment: str
+    run_id: str | None
+    tags: dict[str, str]
+
+
+def upload_model(client: MlflowClient, name: str, upload: ModelUpload) -> int:
+    """Log the model and make a version of it; returns its number. No alias is touched."""
+    family = family_of(upload.bundle.config).name
+    experiment_id = _experiment_id(client, upload.experiment)
+    model = client.create_logged_model(experiment_id, name=name, source_run_id=upload.run_id, model_type=family)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        copy_bundle(upload.directory, folder / "bundle")  # MLflow keeps the names of files and folders
+        (folder / "evaluation.json").write_text(upload.record)
+        artifacts = {"bundle": str(folder / "bundle"), "evaluation": str(folder / "evaluation.json")}
+        if upload.sample_sheet is not None:
+            shutil.copyfile(upload.sample_sheet, folder / "samples.png")
+            artifacts["samples"] = str(folder / "samples.png")
+        _save_pyfunc(folder / "model", Model(model_id=model.model_id), artifacts, upload.bundle.spec)
+        client.log_model_artifacts(model.model_id, str(folder / "model"))
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    _ensure_registered_model(client, name)
+    version = client.create_model_version(
+        name, source=f"models:/{model.model_id}", run_id=upload.run_id, model_id=model.model_id, tags=upload.tags
+    )
+    return int(version.version)
+
+
+def _save_pyfunc(path: Path, model: Model, artifacts: dict[str, str], spec: DataSpec) -> None:
+    signature = ModelSignature(
+        outputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *spec.shape))]),
+        params=ParamSchema([ParamSpec("n", "long", 1), ParamSpec("seed", "long", 0)]),
+    )
+    with warnings.catch_warnings():
+        # the model takes parameters only: there is no input to give an example of
+        warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
+        mlflow.pyfunc.save_model(
+            str(path),
+            python_model=str(pyfunc_model.PATH),
+            artifacts=artifacts,
+            signature=signature,
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIREMENTS],
+            mlflow_model=model,
+        )
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    return str(client.create_experiment(name, artifact_location(client.tracking_uri, name)))
+
+
+def _ensure_registered_model(client: MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def predict_registered(uri: str, num: int, *, seed: int) -> np.ndarray:
+    """Images from a registered version, through MLflow's own loader.
+
+    Raises:
+        RegistryError: it gives something else than images.
+    """
+    images = mlflow.pyfunc.load_model(uri).predict(None, params={"n": num, "seed": seed})
+    if not isinstance(images, np.ndarray):
+        raise RegistryError(f"{uri}: predict gave {type(images).__name__} instead of an array of images")
+    return images
