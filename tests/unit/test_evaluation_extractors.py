@@ -24,7 +24,7 @@ from gen_dist.workflows.extractor import classifier_directory, classifier_for, e
 CONVERT = Path(__file__).parents[2] / "benchmarks" / "convert_inception.py"
 SMALL = RunConfig(
     model=ConvNetConfig(channels=(8,), feature_dim=4, ema_decay=None),
-    training=TrainingConfig(images=3_200, batch_size=64, num_threads=1),
+    training=TrainingConfig(images=6_400, batch_size=64, num_threads=1),
 )
 
 
@@ -53,7 +53,7 @@ def test_the_classifier_is_trained_once_and_says_how_good_it_is(
     again = classifier_for(digits, cache=tmp_path)
     assert again.digest == first.digest
     assert first.provenance["dataset_digest"] == digits.digest
-    assert 0.3 < first.provenance["test_accuracy"] <= 1.0  # 50 steps of a tiny network; chance is 0.1
+    assert 0.4 < first.provenance["test_accuracy"] <= 1.0  # 100 steps of a tiny network; chance is 0.1
 
     test = digits.read("test")
     extraction = extractor_for(digits, cache=tmp_path).extract(test.images)
