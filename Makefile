@@ -38,8 +38,8 @@ ui: $(INSTALLED) ## open MLflow's pages on the runs recorded here
 setup: $(INSTALLED) ## only create .venv and install
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "gen_dist needs Python 3.11 or newer, and $(PYTHON) is `$(PYTHON) --version 2>&1 || echo missing`."; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "gen_dist needs Python 3.11 or newer, and $(PYTHON) is `$(PYTHON) --version 2>/dev/null || echo missing`."; \
 		echo "Name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); } || { \
 		echo "Python could not create $(VENV); on Debian and Ubuntu: apt install python3-venv"; exit 1; }
