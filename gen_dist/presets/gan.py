@@ -41,7 +41,7 @@ def wgan_gp_8() -> RunConfig:
         generator_optimizer=optimizer,
         critic_optimizer=optimizer,
     )
-    return RunConfig(model=model, training=TrainingConfig(images=300_000, batch_size=64))
+    return RunConfig(model=model, training=TrainingConfig(images=250_000, batch_size=64))
 
 
 def dcgan_28() -> RunConfig:

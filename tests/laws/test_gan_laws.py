@@ -285,7 +285,7 @@ def test_every_size_that_the_message_names_works() -> None:
     assert all(num_halvings(int(size), int(size), 4) >= 1 for size in sizes)
 
 
-def test_the_paper_s_sizes() -> None:
+def test_sizes_of_the_paper() -> None:
     """1024, 512, 256, 128 channels at 4, 8, 16, 32 pixels (figure 1), counted by hand; on no device at all."""
     with torch.device("meta"):
         learner = PRESETS["dcgan-64"].build().model.build(DataSpec(channels=3, height=64, width=64))
@@ -449,3 +449,20 @@ def test_the_penalty_under_autocast_agrees_with_float32(normalization: Normaliza
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
         assert parameter.grad.abs().max() > 0.0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("normalization", ["group", "spectral", "none"])
+def test_a_round_under_autocast_on_a_gpu(normalization: Normalization) -> None:
+    """Torch's spectral normalisation mixes dtypes under CUDA's autocast, which only a GPU can show."""
+    device = torch.device("cuda")
+    config = replace(TINY, objective="wasserstein-gp", critic_normalization=normalization)
+    learner = learner_of(config, dtype=torch.float32).to(device)
+    batch = batch_of(16).to(device)
+    for phase in ("critic", "generator"):
+        with torch.autocast("cuda", torch.bfloat16):
+            signal = signal_of(learner, phase, batch)
+        parameters = learner.active(phase, Moment())
+        signal.deposit(parameters, 1.0)
+        assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in parameters)
