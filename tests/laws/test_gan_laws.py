@@ -179,19 +179,21 @@ def test_no_other_objective_clips(objective: Objective) -> None:
     assert all(a.equal(b) for a, b in zip(learner.parameters(), before.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(
-    "layer", [nn.Linear(7, 12), nn.Conv2d(3, 12, 4), nn.ConvTranspose2d(6, 4, 4)], ids=lambda x: type(x).__name__
-)
-def test_spectral_norm_divides_by_the_largest_singular_value(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> None:
-    raw = layer.weight.detach().double()
-    matrix = (raw.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else raw).flatten(1)
-    largest = torch.linalg.svdvals(matrix)[0]
+@pytest.mark.parametrize("kind", [nn.Linear, nn.Conv2d, nn.ConvTranspose2d], ids=lambda kind: kind.__name__)
+def test_spectral_norm_divides_by_the_largest_singular_value(kind: type[nn.Module]) -> None:
+    layer = nn.Linear(7, 12) if kind is nn.Linear else kind(6, 8, 4)
+    assert isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
     layer = layer.double()
+    outputs = 1 if kind is nn.ConvTranspose2d else 0
+    with torch.no_grad():
+        layer.weight.select(outputs, 0).mul_(3.0)  # one singular value stands out, so that the iteration converges
+    raw = layer.weight.detach().clone()
+    largest = torch.linalg.svdvals(raw.transpose(0, outputs).flatten(1))[0]
     constrained("spectral", layer)
-    for _ in range(1000):
+    for _ in range(100):
         weight = layer.weight
-    # The error falls by the square of the ratio of the two largest singular values with every iteration.
-    torch.testing.assert_close(weight.detach(), raw / largest, rtol=1e-8, atol=0.0)
+    # The error falls by the square of the ratio of the two largest singular values (here below 0.7) every time.
+    torch.testing.assert_close(weight.detach(), raw / largest, rtol=1e-12, atol=0.0)
 
 
 def test_spectral_norm_is_kept_in_float32_under_autocast() -> None:
