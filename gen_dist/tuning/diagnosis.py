@@ -4,7 +4,7 @@ The first rule that applies decides, from the most certain to the most general:
 
 1. diverged: a value was not finite, or gradients grew beyond any use.
 2. collapsed: the generator had variety and lost it.
-3. generator starved: next to no gradient reaches the generator while the critic is certain.
+3. generator starved: it learns nothing, since next to no gradient reaches it while the critic is certain.
 4. critic overpowering: the critic separates real from generated (or breaks its Lipschitz constraint), and the distance
    is still worse than that of a Gaussian.
 5. collapsed: the generator moved, then stopped gaining quality and variety, and leaves out much of the data.
@@ -99,24 +99,20 @@ def diagnose(
 
 
 def _diverged(trace: Trace, divergence: Divergence | None) -> Outcome | None:
-    if divergence is not None:
-        evidence = (
-            Fact(
-                name=f"{divergence.player}: round of the first value that is not finite",
-                value=float(divergence.round),
-                threshold=math.inf,
-            ),
-        )
-        return Outcome(
-            kind="diverged", evidence=evidence, advice=advice.diverged(divergence.player), divergence=divergence
-        )
     found = first_non_finite(trace)
-    if found is not None:
+    if divergence is None and found is not None:
         name, row = found
         player = name.partition("/")[0]
-        where = Divergence(phase=player, player=player, round=int(row["round"]), repeat=0, tensor=f"metric {name}")
-        evidence = (Fact(name=name, value=row[name], threshold=math.inf),)
-        return Outcome(kind="diverged", evidence=evidence, advice=advice.diverged(player), divergence=where)
+        divergence = Divergence(
+            phase=player, player=player, round=int(row["round"]), repeat=0, tensor=f"reported {name}, {row[name]}"
+        )
+    if divergence is not None:
+        norms = [norm for norm in series(trace, f"{divergence.player}/gradient_norm") if math.isfinite(norm)]
+        name = f"last finite gradient norm of the {divergence.player}"
+        facts = (Fact(name=name, value=norms[-1], threshold=EXPLODED_GRADIENT),) if norms else ()
+        return Outcome(
+            kind="diverged", evidence=facts, advice=advice.diverged(divergence.player), divergence=divergence
+        )
     for player in ("critic", "generator"):
         largest = max(series(trace, f"{player}/gradient_norm"), default=0.0)
         if largest > EXPLODED_GRADIENT:
@@ -143,7 +139,7 @@ def _lost_variety(s: Symptoms) -> Outcome | None:
 
 
 def _starved(s: Symptoms) -> Outcome | None:
-    if s.beats_gaussian or (s.objective not in WASSERSTEIN and not s.critic_wins):
+    if s.beats_gaussian or s.improving or (s.objective not in WASSERSTEIN and not s.critic_wins):
         return None
     facts = _certainty_facts(s)
     if s.slope is not None and s.slope < STARVED_SLOPE:
@@ -200,23 +196,26 @@ def _not_converged(s: Symptoms) -> Outcome | None:
     swings = s.distance is not None and s.best_distance is not None and s.distance > UNSTABLE * s.best_distance
     if swings and s.distance is not None and s.best_distance:
         facts += (Fact(name="last distance over the best", value=s.distance / s.best_distance, threshold=UNSTABLE),)
-    if not s.moved:
-        # With nothing to compare, a generator that stands still is all that can be said.
-        known = s.diversity if s.diversity is not None else s.distance
-        facts += () if known is None else (Fact(name="change since the first report", value=0.0, threshold=MOVED),)
-    if _barren(s) and s.peak_diversity is not None:
-        facts += (Fact(name="largest diversity of any report", value=s.peak_diversity, threshold=HAD_DIVERSITY),)
+    if not s.beats_gaussian and not _begun(s):
+        if _barren(s) and s.peak_diversity is not None:
+            facts += (Fact(name="largest diversity of any report", value=s.peak_diversity, threshold=HAD_DIVERSITY),)
+        else:
+            facts += (Fact(name="largest change since the first report", value=s.change, threshold=MOVED),)
     if not facts:
         return None
     weak = s.objective is not None and s.fake_accuracy is not None and s.fake_accuracy < 1.0 - CERTAIN
-    started = s.moved and not _barren(s)
-    sentence = advice.not_converged(improving=s.improving, started=started, swings=swings, weak_critic=weak)
+    sentence = advice.not_converged(improving=s.improving, started=_begun(s), swings=swings, weak_critic=weak)
     return Outcome(kind="not converged", evidence=facts, advice=sentence)
 
 
 def _barren(s: Symptoms) -> bool:
     """Whether generated images never varied."""
     return s.peak_diversity is not None and s.peak_diversity < HAD_DIVERSITY
+
+
+def _begun(s: Symptoms) -> bool:
+    """Whether training has changed anything, and the generator draws more than one grey image."""
+    return s.change > MOVED and not _barren(s)
 
 
 def _state_of_health(s: Symptoms) -> tuple[Fact, ...]:

@@ -1,6 +1,7 @@
 """Trials of the ledger as Optuna knows them, to start a searcher from what a killed study had already learned."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +43,22 @@ def warm_start(space: Space, told: Iterable[tuple[Mapping[str, Value], float]], 
     # Constant liar: several trials run at once, and what still runs must not be proposed again.
     sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     storage = optuna.storages.InMemoryStorage()
-    study = optuna.create_study(study_name=name, direction="minimize", sampler=sampler, storage=storage)
+    with quiet():
+        study = optuna.create_study(study_name=name, direction="minimize", sampler=sampler, storage=storage)
     for values, score in told:
         study.add_trial(frozen_trial(space, values, score))
     return WarmStart(study, storage, sampler)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No word from Optuna about studies that nobody asked for by name."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def frozen_trial(space: Space, values: Mapping[str, Value], score: float) -> optuna.trial.FrozenTrial:

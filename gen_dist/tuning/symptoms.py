@@ -19,7 +19,7 @@ STILL_IMPROVING = 0.95
 the quarter before the last over that of the last, below which it still gains variety."""
 
 MOVED = 0.2
-"""Relative change of diversity or distance since the first report, below which a generator has not moved."""
+"""Relative change since the first report, below which nothing has moved."""
 
 
 @final
@@ -43,7 +43,8 @@ class Symptoms:
         best_distance: of all evaluations.
         gaussian_distance: that of a Gaussian fitted to the pixels.
         improving: the last quarter of the evaluations found a better distance than all before.
-        moved: diversity or distance has left where it started.
+        generator_change: of diversity or distance since the first report, relative, the larger of the two.
+        change: the same with the losses: of anything.
         widening: generated images still gain variety.
     """
 
@@ -62,7 +63,8 @@ class Symptoms:
     best_distance: float | None
     gaussian_distance: float | None
     improving: bool
-    moved: bool
+    generator_change: float
+    change: float
     widening: bool
 
     @property
@@ -77,6 +79,11 @@ class Symptoms:
         """Whether the critic is right about nearly all images of both kinds."""
         return min(self.real_accuracy or 0.0, self.fake_accuracy or 0.0) >= CERTAIN
 
+    @property
+    def moved(self) -> bool:
+        """Whether the generator has changed."""
+        return self.generator_change > MOVED
+
     @staticmethod
     def of(trace: Trace, evaluations: Trace, *, objective: str | None, anchors: Mapping[str, float]) -> "Symptoms":
         """Read the symptoms off a trace."""
@@ -84,6 +91,7 @@ class Symptoms:
         gradients = series(trace, "generator/gradient_norm")
         distances = series(evaluations, "frechet_distance")
         modes = series(evaluations, "modes_covered")
+        generator_change = max(_change(ratios), _change(distances))
         return Symptoms(
             objective=objective,
             real_accuracy=recent(trace, "critic/real_accuracy", RECENT),
@@ -100,7 +108,8 @@ class Symptoms:
             best_distance=min(distances, default=None),
             gaussian_distance=anchors.get("frechet_distance_gaussian"),
             improving=_improving(distances),
-            moved=_moved(ratios) or _moved(distances),
+            generator_change=generator_change,
+            change=max(generator_change, *(_change(series(trace, f"{p}/loss")) for p in ("critic", "generator"))),
             widening=_widening(ratios),
         )
 
@@ -140,10 +149,11 @@ def _improving(distances: tuple[float, ...]) -> bool:
     return bool(before) and min(tail) < STILL_IMPROVING * min(before)
 
 
-def _moved(values: tuple[float, ...]) -> bool:
-    if len(values) < 2:
-        return False
-    return abs(mean(last_part(values, RECENT)) - values[0]) > MOVED * abs(values[0])
+def _change(values: tuple[float, ...]) -> float:
+    """How far the last quarter is from the first value, relative to it; 0 where nothing can be compared."""
+    if len(values) < 2 or not values[0]:
+        return 0.0
+    return abs(mean(last_part(values, RECENT)) - values[0]) / abs(values[0])
 
 
 def _widening(ratios: tuple[float, ...]) -> bool:

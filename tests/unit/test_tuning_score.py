@@ -31,9 +31,7 @@ def test_swing_of_a_line_is_zero():
     assert swing([1.0, 5.0]) == 0.0
 
 
-@pytest.mark.parametrize(
-    ("count", "tail"), [(0, 0), (1, 1), (2, 1), (3, 1), (4, 2), (9, 3), (15, 5), (60, 5)]
-)
+@pytest.mark.parametrize(("count", "tail"), [(0, 0), (1, 1), (2, 1), (3, 1), (4, 2), (9, 3), (15, 5), (60, 5)])
 def test_length_of_the_tail(count, tail):
     assert len(tail_of([1.0] * count)) == tail
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import optuna
 from scipy import stats
 
-from gen_dist.tuning.optuna_study import distribution
+from gen_dist.tuning.optuna_study import distribution, quiet
 from gen_dist.tuning.report.view import StudyView, label
 from gen_dist.tuning.space import Dimension, Value
 
@@ -17,7 +17,8 @@ MIN_TRIALS = 24
 """Fewest trials for an importance: about three for each of eight dimensions; below that a forest fits noise."""
 
 SHUFFLES = 19
-"""Shuffles behind the chance level: a share above all of them has a probability of 1 in 20 under chance."""
+"""Shuffles behind the chance level. It is the largest share of any dimension in any of them, so that under chance the
+probability of one bar or more beyond it is 1 in 20, however many dimensions there are."""
 
 TREES = 32
 
@@ -75,7 +76,7 @@ class Bar:
     Attributes:
         name: of the dimension, with the trials it was judged on where those are not all.
         share: of the variance of the logarithm of the distance that it explains alone, among all dimensions.
-        chance: the largest share that it had over shuffled distances.
+        chance: the largest share that any dimension had over shuffled distances.
     """
 
     name: str
@@ -124,19 +125,19 @@ def _bars(
         return ()
     draws = [{d.name: trial.values[d.name] for d in varied} for trial in trials]
     shares = _shares(varied, draws, targets, seed)
-    chance = dict.fromkeys(shares, 0.0)
+    chance = 0.0
     rng = random.Random(seed)  # noqa: S311 - a statistical shuffle
     for number in range(shuffles):
         shuffled = rng.sample(targets, len(targets))
-        for name, share in _shares(varied, draws, shuffled, seed + number + 1).items():
-            chance[name] = max(chance[name], share)
-    return tuple(Bar(label(d.name) + where, shares[d.name], chance[d.name]) for d in wanted if d in varied)
+        chance = max(chance, *_shares(varied, draws, shuffled, seed + number + 1).values())
+    return tuple(Bar(label(d.name) + where, shares[d.name], chance) for d in wanted if d in varied)
 
 
 def _shares(
     dimensions: Sequence[Dimension], draws: Sequence[dict[str, Value]], targets: Sequence[float], seed: int
 ) -> dict[str, float]:
-    study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="minimize")
+    with quiet():
+        study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="minimize")
     distributions = {dimension.name: distribution(dimension.domain) for dimension in dimensions}
     for params, target in zip(draws, targets, strict=True):
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=target))

@@ -127,9 +127,9 @@ def by_importance(result: Importance) -> Picture | None:
         return picture(
             "importance",
             "Which settings mattered?",
-            "Functional ANOVA: how much of the differences between trials each setting explains by itself. The "
-            "orange tick is the largest share out of 19 shuffles of the results: a blue bar beyond it would appear by "
-            f"chance in one study of twenty, a grey bar shows nothing. {result.note}",
+            "Functional ANOVA: how much of the differences between trials each setting explains by itself. The orange "
+            "tick is the largest share that any setting had in 19 shuffles of the results: under chance, one study of "
+            f"twenty has a bar beyond it. Grey bars show nothing. {result.note}",
             "; ".join(f"{bar.name} {bar.share:.0%} (chance {bar.chance:.0%})" for bar in result.bars),
             figure,
         )

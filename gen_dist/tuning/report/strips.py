@@ -45,7 +45,7 @@ def by_objective_and_k(view: StudyView) -> Picture | None:
         )
         for row, (dimension, group) in enumerate(zip(dimensions, groups, strict=True)):
             axes = panels[row, 0]
-            strip(axes, view, _by_median(view, group) if dimension.name == "objective" else group)
+            strip(axes, view, by_median(view, group) if dimension.name == "objective" else group)
             axes.set_title(_title(dimension), pad=14 if row == 0 else 6)
             if row == 0:
                 mark_anchors(axes, view, vertical=True)
@@ -156,7 +156,9 @@ def _title(dimension: Dimension) -> str:
     return f"{name} ({' or '.join(map(str, dimension.when.among))})"
 
 
-def _by_median(view: StudyView, groups: Mapping[Value, list[TrialRecord]]) -> dict[Value, list[TrialRecord]]:
+def by_median(view: StudyView, groups: Mapping[Value, list[TrialRecord]]) -> dict[Value, list[TrialRecord]]:
+    """Groups by their median score, the best first; one whose median trial has no distance comes last."""
+
     def middle(trials: Sequence[TrialRecord]) -> float:
         return statistics.median(view.score(trial) for trial in trials)
 

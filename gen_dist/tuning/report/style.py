@@ -142,12 +142,9 @@ def end_legend(figure: Figure, view: StudyView, *, colours: bool = True) -> None
 
 def readable_log(axes: Axes, axis: str) -> None:
     """Make an axis logarithmic with ticks at 1, 2 and 5, written as plain numbers; fewer where decades are many."""
-    if axis == "x":
-        axes.set_xscale("log")
-        target, limits = axes.xaxis, axes.get_xlim()
-    else:
-        axes.set_yscale("log")
-        target, limits = axes.yaxis, axes.get_ylim()
+    (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
+    target = axes.xaxis if axis == "x" else axes.yaxis
+    limits = axes.get_xlim() if axis == "x" else axes.get_ylim()
     decades = math.log10(max(limits) / min(limits)) if min(limits) > 0 else 1.0
     target.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.2 else (1.0,), numticks=12))
     target.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -15,8 +15,9 @@ from gen_dist.tuning.report.analysis import (
     expected_best,
     failure_boundary,
 )
-from gen_dist.tuning.report.strips import CRITIC_UPDATES, LEARNING_RATES, OBJECTIVE
+from gen_dist.tuning.report.strips import CRITIC_UPDATES, LEARNING_RATES, OBJECTIVE, by_median
 from gen_dist.tuning.report.view import GAUSSIAN, StudyView, is_discrete, label, number, show, tick
+from gen_dist.tuning.score import WORST_SCORE
 from gen_dist.tuning.space import Dimension, LogUniform
 
 CLEAR = 0.01
@@ -106,14 +107,12 @@ def _groups(view: StudyView, path: str, title: str) -> Finding | None:
     if dimension is None or not is_discrete(dimension) or len(view.groups(dimension)) < 2:
         return None
     groups = view.groups(dimension)
-    medians = sorted((statistics.median(map(view.score, trials)), value) for value, trials in groups.items())
     prefix = "" if path == OBJECTIVE else "k = "
-    # A group whose median trial has no distance ranks last, whatever number stands for that.
-    parts = [
-        f"{prefix}{tick(value)}: {number(middle) if middle <= view.shown_score(view.ranked[-1]) else 'without a distance'} "
-        f"({sum(map(view.failed, groups[value]))} of {len(groups[value])} failed)"
-        for middle, value in sorted(medians, key=lambda item: item[0])
-    ]
+    parts = []
+    for value, trials in by_median(view, groups).items():
+        middle = statistics.median(map(view.score, trials))
+        distance = number(middle) if middle < WORST_SCORE else "without a distance"
+        parts.append(f"{prefix}{tick(value)}: {distance} ({sum(map(view.failed, trials))} of {len(trials)} failed)")
     text = "Median score, the best first: " + "; ".join(parts) + ". "
     return Finding(title, text + _chance([[view.score(t) for t in trials] for trials in groups.values()]))
 
