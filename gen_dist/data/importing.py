@@ -169,10 +169,10 @@ class _Importer:
         yield from (example for example, take in zip(self._source.examples(), chosen, strict=False) if take)
 
     def _image(self, example: Example) -> NDArray[np.uint8]:
+        image = self._options.transform(example.load())
         num_classes = len(self._source.class_names)
         if num_classes and (example.label is None or not 0 <= example.label < num_classes):
             raise DataError(f"its label is {example.label}, not one of 0..{num_classes - 1}")
-        image = self._options.transform(example.load())
         if self._first is None:
             self._first = (example.where, image.shape)
         where, shape = self._first

@@ -41,7 +41,6 @@ class Cifar10Source:
     class_names = CLASS_NAMES
     published_splits: frozenset[SplitName] = frozenset({"train", "test"})
     has_text = False
-    num_examples = RECORDS_PER_FILE * len(FILES)
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -52,6 +51,11 @@ class Cifar10Source:
                 raise DataError(f"{path} has no {missing[0]}: it should be the unpacked {FOLDER} (binary version)")
         elif not path.is_file() or not tarfile.is_tarfile(path):
             raise DataError(f"{path} is neither cifar-10-binary.tar.gz nor its unpacked folder")
+
+    @property
+    def num_examples(self) -> int:
+        """60,000."""
+        return RECORDS_PER_FILE * len(FILES)
 
     def examples(self) -> Iterator[Example]:
         """In the order of the files."""

@@ -6,6 +6,7 @@ set/train/cat/1.jpg set/test/..  folders named as splits are the published split
 birds/1.png  birds/1.txt         a text file beside an image is its caption
 """
 
+import io
 import struct
 import warnings
 import zlib
@@ -20,6 +21,7 @@ from gen_dist.data.errors import DataError
 from gen_dist.data.schema import SplitName
 from gen_dist.data.sources.source import Example, Pixels, bad_example, published
 
+FORMATS = ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 OTHER_IMAGE_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".heic")
 SPLIT_FOLDERS: dict[str, SplitName] = {
@@ -107,7 +109,11 @@ def _load(file: Path) -> Pixels:
         with warnings.catch_warnings():
             # Pillow only warns of an image whose pixels would fill the memory.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=("PNG", "JPEG")) as image:
+            data = file.read_bytes()
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                # Decoding alone does not look at a PNG's checksums, and this can't be asked of an image that is used.
+                image.verify()
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 image.load()
                 return image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
