@@ -175,7 +175,7 @@ class RBM(Learner):
 
     @torch.no_grad()
     def estimate_log_partition(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Log Z and its standard error by annealed importance sampling (Salakhutdinov and Murray 2008, Sec. 4.1).
+        """Log Z and its standard error by annealed importance sampling (Salakhutdinov and Murray 2008).
 
         The path runs from independent pixels with the data's frequencies to the machine:
 

@@ -10,7 +10,7 @@ logit transform keeps `alpha` free on both sides of (0, 1).
 |---|---|
 | f(x), z (Eq. 2) | `transform` |
 | b (Eq. 9) | `mask` of a coupling |
-| s, t (Eq. 7) | bounded `log_scale`, `shift` |
+| s, t (Eq. 5) | bounded `log_scale`, `shift` |
 | h(i), factored-out latents (Eq. 13-16) | parts of the latent vector, finest scale first |
 | alpha (Sec. 4.1) | `alpha` |
 """

@@ -180,7 +180,7 @@ class VAE(Learner):
         return reconstruction, kl_from_standard_normal(mean, log_variance)
 
     def importance_weighted_bound(self, targets: Float[Tensor, "b c h w"], num_draws: int) -> Float[Tensor, " b"]:
-        """Log of the mean of p(x, z) / q(z given x) over draws of z (arXiv:1509.00519, Eq. 8), in nats."""
+        """Log of the mean of p(x, z) / q(z given x) over draws of z (arXiv:1509.00519, Sec. 3), in nats."""
         mean, log_variance = self.posterior(targets)
         total = torch.full_like(mean[:, 0], -math.inf)
         for _ in range(num_draws):
