@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from gen_dist.cluster.train import Workers, run_here, run_on_ray
 from gen_dist.config import RunConfig, override
 from gen_dist.evaluation.protocol import EvaluationRecord
 from gen_dist.presets import preset as preset_named
 from gen_dist.workflows.datasets import dataset_of
+from gen_dist.workflows.evaluate import record_view
 from gen_dist.workflows.extractor import ExtractorChoice
 from gen_dist.workflows.job import Judging, RunJob, RunResult, create_run, open_run
 from gen_dist.workflows.names import unique_name
@@ -135,18 +135,8 @@ def _tell(job: RunJob, result: RunResult, console: Console) -> None:
         )
         return
     if result.evaluation is not None:
-        console.print(_figures(EvaluationRecord.from_json(result.evaluation)))
+        console.print(record_view(EvaluationRecord.from_json(result.evaluation)))
     console.print(f"model: {result.bundle}", highlight=False, soft_wrap=True)
     console.print(
         f"draw from it: gen-dist sample {result.bundle} -n 64 --out grid.png", highlight=False, soft_wrap=True
     )
-
-
-def _figures(record: EvaluationRecord) -> Table:
-    table = Table("figure", "model", "real images", "Gaussian", title=f"on the {record.protocol.split} split")
-    for name, value in record.metrics.items():
-        anchors = (record.anchors.get(f"{name}_{source}") for source in ("real", "gaussian"))
-        table.add_row(name, f"{value:.4g}", *("" if anchor is None else f"{anchor:.4g}" for anchor in anchors))
-    for note in record.notes:
-        table.caption = f"{table.caption}\n{note}" if table.caption else note
-    return table

@@ -96,7 +96,6 @@ def tune(
     if resume is None:
         name = name or unique_name("tune")
         dataset = dataset_of(data, console)
-        console.print("preparing the evaluation (a classifier is trained once for every labelled dataset)")
         new_study(
             name,
             root.child(name),
@@ -121,6 +120,7 @@ def tune(
             ),
             experiment=experiment if track else None,
             register=registered_name(dataset.uri) if register is None else register,
+            console=console,
         )
     folder = root.child(resume or str(name))
     resources = (

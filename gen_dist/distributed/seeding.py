@@ -16,7 +16,27 @@ def seed_for(*purpose: str | int) -> int:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's global generators inside the block and restore them after it."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    on_cpu = torch.default_generator.get_state()
+    on_gpus = torch.cuda.get_rng_state_all() if _on_cuda() else []
+    seed_torch(seed)
+    try:
         yield
+    finally:
+        torch.default_generator.set_state(on_cpu)
+        if on_gpus:
+            torch.cuda.set_rng_state_all(on_gpus)
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch's global generators.
+
+    `torch.manual_seed` does the same, but where CUDA is not in use it records a stack trace for later: a millisecond,
+    which a round would pay for every micro-batch.
+    """
+    torch.default_generator.manual_seed(seed)
+    if _on_cuda():
+        torch.cuda.manual_seed_all(seed)
+
+
+def _on_cuda() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]

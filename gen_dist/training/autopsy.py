@@ -4,10 +4,9 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 
-from gen_dist.distributed.seeding import seed_for
+from gen_dist.distributed.seeding import seed_for, seed_torch
 from gen_dist.learner import Context
 from gen_dist.training.masking import overwrite
 from gen_dist.training.round import RoundSettings, autocast
@@ -39,7 +38,7 @@ def first_non_finite(
     for m in micro_batches:
         parameters = state.prepare_gradients(phase.player, moment)
         overwrite(buffers, before)
-        torch.manual_seed(seed_for("noise", settings.seed, index, moment.round, repeat, m))
+        seed_torch(seed_for("noise", settings.seed, index, moment.round, repeat, m))
         context = Context(moment, repeat, m, copy.copy(state.memory.get(m, {})))
         with _watch_outputs(state.learner) as findings, autocast(state.device, settings.precision):
             signal = phase.signal(draw(m), context)

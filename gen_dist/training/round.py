@@ -17,7 +17,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from gen_dist.distributed.seeding import seed_for
+from gen_dist.distributed.seeding import seed_for, seed_torch
 from gen_dist.distributed.world import World
 from gen_dist.learner import Context, Phase
 from gen_dist.training.masking import masked_step, overwrite, restore_where
@@ -78,7 +78,7 @@ def step_phase(
     for number, (m, remembered) in enumerate(memory.items()):
         if number:  # every micro-batch starts from the buffers that the first one saw; counters so advance once
             overwrite([*state.float_buffers, *state.integer_buffers], [*before, *counters])
-        torch.manual_seed(seed_for("noise", settings.seed, index, moment.round, repeat, m))
+        seed_torch(seed_for("noise", settings.seed, index, moment.round, repeat, m))
         context = Context(moment, repeat, m, remembered)
         with autocast(state.device, settings.precision):
             signal = phase.signal(draw(repeat, m), context)

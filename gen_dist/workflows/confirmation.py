@@ -7,7 +7,7 @@ from typing import final
 
 import torch
 
-from gen_dist.bundle.bundle import save_bundle
+from gen_dist.bundle.bundle import copy_bundle, save_bundle
 from gen_dist.config import RunConfig
 from gen_dist.data.storage import Storage, open_storage
 from gen_dist.evaluation.protocol import EvaluationRecord
@@ -162,5 +162,4 @@ class Confirmation:
         with tempfile.TemporaryDirectory() as scratch:
             local = Path(scratch) / BUNDLE
             save_bundle(learner, self.config.model, spec, provenance, local)
-            for file in sorted(local.iterdir(), reverse=True):  # the weights, then the description that names them
-                self.folder.upload(file, f"{BUNDLE}/{file.name}")
+            copy_bundle(local, self.folder.child(BUNDLE).uri)

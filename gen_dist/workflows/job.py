@@ -30,6 +30,7 @@ class Judging:
         num_samples: images drawn from the model.
         num_scored: images whose likelihood is averaged, where the model has one.
         inception_weights: safetensors file, for the "inception" extractor.
+        classifier: bundle of the classifier to use, instead of this machine's own.
     """
 
     extractor: ExtractorChoice = "auto"
@@ -37,6 +38,7 @@ class Judging:
     num_samples: int = 1000
     num_scored: int = 1000
     inception_weights: str | None = None
+    classifier: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,11 +1,10 @@
 """From a finished run or study to a version in the model registry."""
 
-import json
 import math
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -86,7 +85,7 @@ def _register(
     def rejudge(champion: Bundle) -> Judgement:
         judge = make_judge(replace(judging, split="test"), open_dataset(data), torch.device("cpu"))
         again = judge.evaluate(champion.learner, ema=True)
-        return Judgement(protocol=protocol_text(again), frechet_distances=(again.metrics[METRIC],))
+        return Judgement(protocol=again.protocol.comparable(), frechet_distances=(again.metrics[METRIC],))
 
     with ExitStack() as stack:
         local = _on_this_machine(
@@ -95,7 +94,7 @@ def _register(
         registration = register(
             local / BUNDLE,
             name,
-            judgement=Judgement(protocol=protocol_text(record), frechet_distances=tuple(distances)),
+            judgement=Judgement(protocol=record.protocol.comparable(), frechet_distances=tuple(distances)),
             record=record.to_json(indent=1),
             sample_sheet=None if sheet is None else local / sheet,
             experiment=experiment,
@@ -108,12 +107,6 @@ def _register(
         soft_wrap=True,
     )
     return registration
-
-
-def protocol_text(record: EvaluationRecord) -> str:
-    """How a model was judged, without what belongs to the model itself: equal texts, comparable figures."""
-    fields = {name: value for name, value in asdict(record.protocol).items() if name not in ("seed", "ema")}
-    return json.dumps(fields, sort_keys=True)
 
 
 def _on_this_machine(folder: Storage, keys: Sequence[str], stack: ExitStack) -> Path:

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from rich.console import Console
 
-from gen_dist.bundle.bundle import save_bundle
+from gen_dist.bundle.bundle import copy_bundle, save_bundle
 from gen_dist.config import paths
 from gen_dist.data.dataset import Dataset, open_dataset
 from gen_dist.distributed.world import World
@@ -72,7 +72,7 @@ def work(
             restore(training, checkpoint)
         if world.rank > 0:
             return _follow(job, training, ask)
-        judge = None if job.judging is None else make_judge(job.judging, dataset, device)
+        judge = None if job.judging is None else make_judge(job.judging, dataset, device, console)
         lead = Lead(job, training, dataset, judge, tracker or NoTracker(), console or Console())
         return lead.run(checkpoint, ask)
     finally:
@@ -212,12 +212,12 @@ class Lead:
             "data_digest": self.job.data_digest,
             "config": config.to_json(),
         }
+        kept = self.job.folder.child(BUNDLE).uri
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / BUNDLE
             save_bundle(self.training.evaluation_copy(), config.model, self.dataset.spec, provenance, local)
-            for file in sorted(local.iterdir(), reverse=True):  # weights.safetensors, then bundle.json
-                self.job.folder.upload(file, f"{BUNDLE}/{file.name}")
-        return self.job.folder.child(BUNDLE).uri
+            copy_bundle(local, kept)
+        return kept
 
     def _write_down(self, result: RunResult) -> None:
         self.job.folder.write_bytes(RESULT, to_json(result, indent=1).encode())

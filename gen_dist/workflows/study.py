@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Literal, final
 
 import torch
+from rich.console import Console
 
 from gen_dist.config import RunConfig, override
 from gen_dist.data.dataset import Dataset
@@ -18,6 +19,7 @@ from gen_dist.tuning.ledger import STUDY_KEY, Ledger, create_ledger
 from gen_dist.tuning.records import StudyRecord
 from gen_dist.tuning.spaces import space as space_named
 from gen_dist.workflows.job import Judging
+from gen_dist.workflows.judging import with_shared_classifier
 from gen_dist.workflows.trial import judge_of
 
 TERMS = "terms.json"
@@ -109,6 +111,7 @@ def new_study(
     judging: Judging,
     experiment: str | None,
     register: str,
+    console: Console,
 ) -> Ledger:
     """Write down the terms of a study, once everything about them has been checked.
 
@@ -126,6 +129,9 @@ def new_study(
         },
     )
     space = bind(override_dimensions(space_named(settings.space), settings.dimensions), base)
+    if folder.exists(STUDY_KEY):
+        raise ValueError(f"{folder.uri} already holds a study: continue it with --resume, or choose another name")
+    judging = with_shared_classifier(judging, dataset, folder, console)
     judge = judge_of(dataset.uri, dataset.digest, judging, torch.device("cpu"))
     terms = StudyTerms(
         settings=settings,
@@ -134,8 +140,7 @@ def new_study(
         experiment=experiment,
         register=register,
     )
-    if not folder.exists(STUDY_KEY):
-        folder.write_bytes(TERMS, to_json(terms, indent=1).encode())
+    folder.write_bytes(TERMS, to_json(terms, indent=1).encode())
     return create_ledger(
         folder,
         StudyRecord(
