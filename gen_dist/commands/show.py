@@ -13,7 +13,7 @@ from gen_dist.data.schema import SPLITS
 from gen_dist.data.storage_local import replacing
 
 MAX_CLASSES_SHOWN = 100
-IMAGES_READ = 2000
+IMAGES_SHOWN_FROM = 2000
 
 
 def show(
@@ -37,7 +37,7 @@ def show(
     for name, value in _facts(dataset):
         console.print(f"{name:<12}{value}", markup=False)
     console.print(_table(dataset))
-    sheet = contact_sheet(dataset.read("train", limit=IMAGES_READ), dataset.spec)
+    sheet = contact_sheet(dataset.head("train", IMAGES_SHOWN_FROM), dataset.spec)
     with replacing(out) as file:
         sheet.save(file, format="PNG")
     print(f"contact sheet: {out}")

@@ -96,6 +96,19 @@ class Dataset:
             first += num_rows
         return _batch(rows)
 
+    def head(self, split: str, count: int) -> ImageBatch:
+        """The first images of a split, or all if there are fewer.
+
+        Since images are stored in random order, they are a random choice, for which only the beginning is read.
+        """
+        if count < 1:
+            raise ValueError(f"count is {count}: it must be at least 1")
+        reader = self._reader(split)
+        groups = int(np.searchsorted(np.cumsum(reader.group_rows), min(count, reader.num_rows))) + 1
+        rows = Rows.empty(sum(reader.group_rows[:groups]), self.spec)
+        reader.read_groups(tuple(range(groups)), rows)
+        return _batch(Rows(rows.images[:count], None if rows.labels is None else rows.labels[:count]))
+
     def __repr__(self) -> str:
         return f"Dataset({self.uri!r}, {self.digest[:12]})"
 
@@ -126,7 +139,7 @@ def open_dataset(uri: str | Path) -> Dataset:
             f"there is no dataset at {storage.uri} (no {MANIFEST} there): make one with `gen-dist import`"
         ) from error
     manifest = manifest_from_bytes(data, storage.uri)
-    present = set(storage.list())
+    present = {key for name in SPLITS for key in storage.list(name)}
     for split in manifest.splits.values():
         for shard in split.shards:
             if shard.path not in present:

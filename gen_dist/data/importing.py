@@ -1,6 +1,7 @@
 """The import: every example of a source is read, checked, brought to one shape and written, whole or not at all."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata
@@ -20,6 +21,7 @@ from gen_dist.data.schema import (
     SCHEMA_VERSION,
     Manifest,
     Provenance,
+    Split,
     SplitName,
     digest_of,
     manifest_to_bytes,
@@ -28,6 +30,7 @@ from gen_dist.data.sources.source import Example, Source
 from gen_dist.data.spill import Record
 from gen_dist.data.split import SplitShares, split_of
 from gen_dist.data.storage import open_storage
+from gen_dist.data.storage_local import replacing
 from gen_dist.data.transform import Transform
 from gen_dist.data.writer import MAX_GROUP_ROWS, SplitsWriter, collect
 from gen_dist.types import DataSpec
@@ -93,7 +96,8 @@ def import_source(
     with publishing(destination, overwrite=options.overwrite) as folder:
         importer = _Importer(source, options, folder)
         manifest = importer.run(recorded_options or {})
-        (folder / MANIFEST).write_bytes(manifest_to_bytes(manifest))
+        with replacing(folder / MANIFEST) as file:
+            file.write(manifest_to_bytes(manifest))
     return Imported(open_dataset(uri), tuple(importer.skipped))
 
 
@@ -107,28 +111,9 @@ class _Importer:
         self.skipped: list[str] = []
 
     def run(self, recorded_options: dict[str, str]) -> Manifest:
-        records = self._records()
         total = min(self._source.num_examples, self._options.limit or self._source.num_examples)
-        tracked = track(records, f"Importing {self._source.name}", total)
-        first = next(tracked, None)
-        if first is None or self._first is None:
-            raise DataError(f"{self._source.name} holds no image that can be read")
-        height, width, channels = self._first[1]
-        spec = DataSpec(channels=channels, height=height, width=width, class_names=self._source.class_names)
-        writer = SplitsWriter(
-            self._folder,
-            spec,
-            has_text=self._source.has_text,
-            expected_rows=total,
-            max_group_rows=self._options.max_group_rows,
-        )
-        try:
-            writer.add(*first)
-            for split_and_record in tracked:
-                writer.add(*split_and_record)
-            splits = collect(writer.finish(), spec)
-        finally:
-            writer.close()
+        with closing(track(self._records(), f"Importing {self._source.name}", total)) as records:
+            spec, splits = self._write(records, total)
         if not splits["train"].rows:
             raise DataError(f"{self._source.name} leaves no image to train on: lower --validation and --test")
         return Manifest(
@@ -145,6 +130,25 @@ class _Importer:
             ),
             digest=digest_of(spec, splits),
         )
+
+    def _write(self, records: Iterator[tuple[SplitName, Record]], total: int) -> tuple[DataSpec, dict[str, Split]]:
+        first = next(records, None)
+        if first is None or self._first is None:
+            raise DataError(f"{self._source.name} holds no image that can be read")
+        height, width, channels = self._first[1]
+        spec = DataSpec(channels=channels, height=height, width=width, class_names=self._source.class_names)
+        writer = SplitsWriter(
+            self._folder,
+            spec,
+            has_text=self._source.has_text,
+            expected_rows=total,
+            max_group_rows=self._options.max_group_rows,
+        )
+        with closing(writer):
+            writer.add(*first)
+            for split_and_record in records:
+                writer.add(*split_and_record)
+            return spec, collect(writer.finish(), spec)
 
     def _records(self) -> Iterator[tuple[SplitName, Record]]:
         for example in self._chosen():

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 from rich.console import Console
@@ -12,8 +12,8 @@ T = TypeVar("T")
 SECONDS_PER_LINE = 5.0
 
 
-def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    """The same items, with progress on stderr while they are consumed."""
+def track(items: Iterable[T], description: str, total: int) -> Generator[T, None, None]:
+    """The same items, with progress on stderr while they are consumed; closing the generator takes the bar away."""
     console = Console(stderr=True)
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gen_dist.data.errors import DataError
 from gen_dist.data.progress import track
-from gen_dist.data.schema import MANIFEST
+from gen_dist.data.schema import MANIFEST, SPLITS
 from gen_dist.data.storage import Storage
 
 SHARD_KEY = re.compile(r"(train|validation|test)/\d{5}-[0-9a-f]{12}\.parquet")
@@ -66,7 +66,7 @@ def _publish_here(staging: Path, local: Path) -> None:
 
 
 def _publish_elsewhere(staging: Path, destination: Storage) -> None:
-    before = set(destination.list())
+    before = {key for split in SPLITS for key in destination.list(split)}
     keys = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*.parquet"))
     with ExitStack() as on_failure:
         for key in track(keys, f"Uploading to {destination.uri}", len(keys)):

@@ -17,7 +17,8 @@ from gen_dist.data.schema import Shard, Split, arrow_schema, image_bytes
 from gen_dist.data.storage import Storage
 from gen_dist.types import DataSpec
 
-LABEL_AND_INDEX_BYTES = 16
+# A label, and a place in the orders of two epochs.
+LABEL_AND_PLACES_BYTES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class SplitReader:
     @property
     def row_bytes(self) -> int:
         """Memory that one row takes in a reader."""
-        return image_bytes(self._spec) + LABEL_AND_INDEX_BYTES
+        return image_bytes(self._spec) + LABEL_AND_PLACES_BYTES
 
     @property
     def whole_bytes(self) -> int:

@@ -145,7 +145,7 @@ class ImageStream:
 
     Position p lies in epoch p // num_images. What stands there depends on the dataset, the seed and p alone: not on
     the memory budget, not on how the positions are cut into batches, not on what was taken before. So any number of
-    workers can each take its own slices, and a run resumes at any position.
+    workers can each take its own slices, and a run resumes at any position. One thread calls the methods.
 
     Args:
         reader: of the split.

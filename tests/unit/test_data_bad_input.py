@@ -259,7 +259,7 @@ def absurd_image_npy(folder: Path) -> Path:
 FATAL: dict[str, tuple[Callable[[Path], Path], str]] = {
     "wrong magic": (wrong_magic, r"x-images-idx3-ubyte is not an IDX file of images: it begins with 0x00000801"),
     "absurd IDX": (absurd_idx, r"x-images-idx3-ubyte: its header names images of 2147483648 x 2147483648"),
-    "labels missing": (labels_missing, r"x-labels-idx1-ubyte holds 4 labels, and .*x-images-idx3-ubyte holds 5"),
+    "labels missing": (labels_missing, r"x-labels-idx1-ubyte: it holds 4 labels, and .*x-images-idx3-ubyte holds 5"),
     "empty folder": (empty_folder, r"empty holds no images"),
     "half a folder labelled": (half_labelled_folder, r"b\.png lies in no class folder, while others do \(cat\)"),
     "floats": (npz_of_floats, r"x\.npz\[images\.npy\]: its values are float64, not uint8"),

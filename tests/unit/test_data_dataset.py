@@ -140,6 +140,16 @@ def test_a_limited_read_keeps_labels_with_images(dataset: Dataset) -> None:
     assert [label_of[image.numpy().tobytes()] for image in few.images] == few.labels.tolist()
 
 
+def test_the_head_is_the_beginning_of_what_is_stored(dataset: Dataset) -> None:
+    everything = dataset.read("train")
+    assert everything.labels is not None
+    for count in (1, 300, 301, 5000):
+        head = dataset.head("train", count)
+        assert head.labels is not None
+        assert torch.equal(head.images, everything.images[:count])
+        assert torch.equal(head.labels, everything.labels[:count])
+
+
 def test_a_limit_beyond_the_split_reads_all(dataset: Dataset) -> None:
     assert len(dataset.read("test", limit=10**6)) == dataset.num_images("test")
     with pytest.raises(ValueError, match="limit is 0"):
@@ -166,7 +176,7 @@ def test_a_missing_shard_is_named(dataset: Dataset) -> None:
 
 
 def test_a_damaged_shard_is_named_in_memory_and_streaming(dataset: Dataset) -> None:
-    stream = dataset.stream("train", seed=0, memory_budget_bytes=200_000)
+    stream = dataset.stream("train", seed=0, memory_budget_bytes=215_000)
     assert not stream.in_memory
     shard = dataset.manifest.splits["train"].shards[0].path
     path = Path(dataset.uri) / shard

@@ -260,6 +260,20 @@ def test_peak_memory_stays_within_the_budget(dataset: Dataset, tmp_path: Path) -
     assert peak > 40 << 20, "two windows must have been there at some time, or nothing was measured"
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_are_pinned_for_a_gpu(dataset: Dataset, whole: ImageStream) -> None:
+    for budget in (ONE_WINDOW, 1 << 30):
+        stream = dataset.stream("train", seed=3, memory_budget_bytes=budget, pin_memory=True)
+        stream.prefetch(0, 64)
+        batch = stream.take(0, 64)
+        assert batch.images.is_pinned()
+        assert batch.labels is not None
+        assert batch.labels.is_pinned()
+        assert_equal(batch, whole.take(0, 64))
+        stream.close()
+
+
 def test_opening_by_uri_gives_the_same_order(dataset: Dataset, whole: ImageStream) -> None:
     stream = open_dataset(dataset.uri).stream("train", seed=3)
     assert_equal(stream.take(0, 100), whole.take(0, 100))

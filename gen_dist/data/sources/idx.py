@@ -88,10 +88,7 @@ class IdxSource:
         labelled = [part.labels is not None for part in files]
         if any(labelled) and not all(labelled):
             raise DataError(f"{files[labelled.index(False)].images} has no file of labels, and another has one")
-        self._labels = [_read_labels(part.labels) if part.labels else None for part in files]
-        for (part, count, _), labels in zip(self._parts, self._labels, strict=True):
-            if labels is not None and len(labels) != count:
-                raise DataError(f"{part.labels} holds {len(labels)} labels, and {part.images} holds {count} images")
+        self._labels = [_read_labels(part, count) if part.labels else None for part, count, _ in self._parts]
         num_classes = max((int(labels.max(initial=-1)) + 1 for labels in self._labels if labels is not None), default=0)
         self.class_names = class_names or tuple(str(label) for label in range(num_classes))
 
@@ -147,13 +144,16 @@ def _read_images_header(path: Path) -> tuple[int, tuple[int, int]]:
     return count, (height, width)
 
 
-def _read_labels(path: Path) -> NDArray[np.int64]:
-    with naming(str(path)), _opened(path) as file:
+def _read_labels(part: IdxFiles, num_images: int) -> NDArray[np.int64]:
+    assert part.labels is not None
+    with naming(str(part.labels)), _opened(part.labels) as file:
         header = file.read(8)
         magic = int.from_bytes(header[:4], "big")
         if magic != LABELS_MAGIC or len(header) < 8:
             raise DataError(f"not an IDX file of labels: it begins with 0x{magic:08x} instead of 0x{LABELS_MAGIC:08x}")
         (count,) = struct.unpack(">I", header[4:])
+        if count != num_images:
+            raise DataError(f"it holds {count} labels, and {part.images} holds {num_images} images")
         labels = np.frombuffer(file.read(count), dtype=np.uint8).astype(np.int64)
         if len(labels) < count:
             raise DataError(f"the file is cut off: it holds {len(labels)} of {count} labels")
