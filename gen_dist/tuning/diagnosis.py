@@ -28,8 +28,8 @@ from gen_dist.tuning.symptoms import CERTAIN, MOVED, Symptoms
 from gen_dist.tuning.trace import Trace, first_non_finite, series
 
 EXPLODED_GRADIENT = 1e6
-"""Gradient norm that no useful step has: healthy runs of every objective here stay below 1e4, also with poor settings;
-runs at learning rates a thousand times too large pass 1e7 (measured, docs/diagnosis.md)."""
+"""Gradient norm that no useful step has: runs on digits stay below 1e5, also with an unbounded critic; at learning
+rates a thousand times too large they pass 1e13 (measured, docs/diagnosis.md)."""
 
 STARVED_SLOPE = 0.01
 """Factor D(G(z)) through which the minimax loss passes its gradient on (Goodfellow et al. 2014, section 3). Below one

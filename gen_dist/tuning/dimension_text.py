@@ -32,9 +32,9 @@ def _override(space: Space, text: str) -> Space:
     name, equals, wanted = (part.strip() for part in text.partition("="))
     if not equals or not name or not wanted:
         raise ValueError(f"--dimension {text!r} is not understood; write {FORMS}")
-    if name not in {dimension.name for dimension in space.dimensions}:
+    old = _find(space, name)
+    if old is None:
         return _add(space, name, wanted, text)
-    old = space.dimension(name)
     if wanted == KEEP_PRESET:
         return replace(space, dimensions=tuple(d for d in space.dimensions if d is not old))
     domain = _parse(wanted, text, old.domain)
@@ -42,6 +42,13 @@ def _override(space: Space, text: str) -> Space:
     excluding = tuple(exclusion for exclusion in old.excluding if exclusion.option in options)
     new = replace(old, domain=domain, excluding=excluding)
     return replace(space, dimensions=tuple(new if d is old else d for d in space.dimensions))
+
+
+def _find(space: Space, name: str) -> Dimension | None:
+    """The dimension of that name, or the only one that sets a field of that name ("critic_updates" is k)."""
+    named = [d for d in space.dimensions if d.name == name]
+    setting = [d for d in space.dimensions if any(name in (path, path.rpartition(".")[2]) for path in d.paths)]
+    return named[0] if named else setting[0] if len(setting) == 1 else None
 
 
 def _add(space: Space, name: str, wanted: str, text: str) -> Space:

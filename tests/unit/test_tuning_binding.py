@@ -113,6 +113,18 @@ def test_dimensions_as_typed(text, name, domain):
     assert type(dimension.domain) is type(domain)
 
 
+@pytest.mark.parametrize("name", ["critic_updates", "model.critic_updates"])
+def test_a_dimension_is_also_known_by_the_field_that_it_sets(name):
+    changed = override_dimensions(STABILITY, [f"{name}=1:3"])
+    assert changed.dimension("k").domain == IntRange(low=1, high=3)
+    assert len(changed.dimensions) == len(STABILITY.dimensions)
+
+
+def test_a_field_that_several_dimensions_set_is_no_name():
+    with pytest.raises(ValueError, match="has no dimension 'learning_rate'"):
+        override_dimensions(STABILITY, ["learning_rate=1e-4:1e-3"])
+
+
 def test_an_override_keeps_paths_condition_and_exclusions():
     changed = override_dimensions(STABILITY, ["critic_normalization=batch,none", "penalty_weight=5:50"])
     assert changed.dimension("penalty_weight").when == STABILITY.dimension("penalty_weight").when

@@ -104,7 +104,7 @@ def by_importance(result: Importance) -> Picture | None:
     if not result.bars:
         return None
     with styled():
-        figure = new_figure(0.9 + 0.34 * len(result.bars))
+        figure = new_figure(1.2 + 0.34 * len(result.bars))
         axes = figure.subplots()
         rows = range(len(result.bars))
         beyond = [bar.share > bar.chance for bar in result.bars]
@@ -121,9 +121,9 @@ def by_importance(result: Importance) -> Picture | None:
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_xlabel("share of the explained variance of log distance")
-        axes.legend(loc="lower right")
+        figure.legend(loc="outside lower right")
         return picture(
             "importance",
             "Which settings mattered?",
@@ -171,8 +171,9 @@ def by_confirmation(view: StudyView) -> Picture | None:
         return picture(
             "confirmation",
             "Does it hold with other seeds?",
-            "The best configurations, trained again with fresh seeds. The score in the search is the best of "
-            "many and therefore tends to be too good; the winner has the lowest mean plus standard error.",
+            "The best configurations, trained again with fresh seeds; the winner has the lowest mean plus standard "
+            "error. The score in the search comes from another split, counts the swing too and is the best of many, so "
+            "it promises nothing for other seeds.",
             "Dots of distances by configuration; the numbers stand in the table below.",
             figure,
         )

@@ -153,7 +153,7 @@ def _title(dimension: Dimension) -> str:
     name = "k, critic steps per generator step" if CRITIC_UPDATES in dimension.paths else label(dimension.name)
     if dimension.when is None:
         return name
-    return f"{name} ({' or '.join(map(str, dimension.when.among))})"
+    return f"{name}\n({' or '.join(map(str, dimension.when.among))})"
 
 
 def by_median(view: StudyView, groups: Mapping[Value, list[TrialRecord]]) -> dict[Value, list[TrialRecord]]:

@@ -161,9 +161,9 @@ def mark_anchors(axes: Axes, view: StudyView, *, vertical: bool) -> None:
         draw(value, color=INK, linestyle=style, linewidth=1.1, zorder=1.5)
         axes.annotate(
             name,
-            (value, 1.0) if vertical else (1.0, value),
+            (value, 1.0) if vertical else (0.02, value),
             xycoords=("data", "axes fraction") if vertical else ("axes fraction", "data"),
-            ha="center" if vertical else "right",
+            ha="center" if vertical else "left",
             va="bottom",
             xytext=(0, 2),
             textcoords="offset points",

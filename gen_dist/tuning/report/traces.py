@@ -68,7 +68,7 @@ def traces(view: StudyView) -> Picture | None:
             panels[-1, column].set_xlabel("thousand images")
         panels[-1, 0].set_ylabel("distance")
         for row in (2, 3):  # diversity and distance mean the same in every column
-            _share_limits(panels[row])
+            _share_limits(list(panels[row]))
         return picture(
             "traces",
             "What success and failure look like",

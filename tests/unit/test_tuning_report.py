@@ -1,0 +1,256 @@
+import math
+import random
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from gen_dist.commands.report import report
+from gen_dist.data.storage import open_storage
+from gen_dist.tuning.ledger import create_ledger, trial_folder
+from gen_dist.tuning.outcome import Divergence, Fact, Outcome
+from gen_dist.tuning.records import ConfirmationRecord, Spent, StudyRecord, TrialRecord
+from gen_dist.tuning.report.analysis import Importance
+from gen_dist.tuning.report.render import render_report
+from gen_dist.tuning.report.summary import summary
+from gen_dist.tuning.report.view import StudyView
+from gen_dist.tuning.score import WORST_SCORE
+from gen_dist.tuning.space import sample
+from gen_dist.tuning.spaces import LUCIC, STABILITY
+
+NO_IMPORTANCE = Importance((), "not asked")
+STUDY = StudyRecord(
+    name="spring & <script>alert(1)</script>",
+    created="2025-01-01T00:00:00Z",
+    space=STABILITY,
+    preset="dcgan-8",
+    base_config="{}",
+    data_uri="data/digits",
+    data_digest="0123456789abcdef",
+    searcher="tpe",
+    scheduler="asha",
+    num_trials=30,
+    images_per_trial=1000,
+    seed=7,
+    anchors={"frechet_distance_gaussian": 2.0, "frechet_distance_real": 0.2},
+)
+
+
+def png():
+    buffer = BytesIO()
+    Image.new("L", (8, 8)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def made_trial(n, values, rng, *, broken):
+    """Broken above a critic learning rate of 2e-3, otherwise the better the nearer to 3e-4."""
+    outcome = Outcome(kind="healthy", evidence=(Fact(name="distance", value=1.0, threshold=2.0),), advice="Fine.")
+    score = 10 ** abs(math.log10(values["critic_learning_rate"]) + 3.5) * math.exp(0.2 * rng.gauss(0, 1))
+    if broken:
+        where = Divergence(phase="critic", player="critic", round=3, repeat=0, tensor="output of <3>")
+        outcome = Outcome(kind="diverged", evidence=(), advice="Lower it.", divergence=where)
+        score = WORST_SCORE
+    rows = tuple(
+        {
+            "round": float(i), "samples_seen": 64.0 * i, "critic/real_score": 1.0, "critic/fake_score": -1.0,
+            "critic/gradient_norm": math.nan if broken and i == 3 else 1.0, "generator/gradient_norm": 0.5,
+            "critic/real_diversity": 0.5, "critic/fake_diversity": 0.4,
+        }
+        for i in range(1, 4)
+    )  # fmt: skip
+    return TrialRecord(
+        id=f"t{n:04d}",
+        number=n,
+        values=values,
+        config=f"{n}",
+        state="finished",
+        spent=Spent(updates={"generator": 10, "critic": 20}, images=640, seconds=2.0),
+        trace=rows,
+        evaluations=() if broken else ({"samples_seen": 64.0, "frechet_distance": score},),
+        outcome=outcome,
+        score=score,
+        sample_sheet=f"trials/t{n:04d}/samples.png",
+    )
+
+
+def made_view(num=30, study=STUDY, **changes):
+    rng = random.Random(0)
+    trials = []
+    for n in range(num):
+        values = sample(study.space, rng)
+        values.setdefault("critic_learning_rate", values.get("learning_rate"))
+        trials.append(made_trial(n, values, rng, broken=values["critic_learning_rate"] > 2e-3))
+    view = StudyView(study, tuple(trials), (), {trial.id: png() for trial in trials})
+    best = view.ranked[0].id
+    runs = tuple(
+        ConfirmationRecord(
+            trial_id=trial_id, seed=seed, config="{}", state="finished",
+            metrics={"frechet_distance": distance}, anchors=STUDY.anchors,
+        )
+        for trial_id, distances in ((best, (0.9, 1.0)), ("t0001", (1.5, 1.6)))
+        for seed, distance in enumerate(distances)
+    )  # fmt: skip
+    return replace(view, **{"confirmations": runs, **changes})
+
+
+def texts(view, title):
+    return next(finding.text for finding in summary(view, NO_IMPORTANCE) if finding.title == title)
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    return render_report(made_view())
+
+
+class Checker(HTMLParser):
+    """Collects what a page would fetch or run, and whether its tags are balanced."""
+
+    VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources, self.tags, self.alternatives = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        attributes = dict(attrs)
+        self.sources += [attributes[name] for name in ("src", "href") if name in attributes]
+        if tag == "img":
+            self.alternatives.append(attributes.get("alt"))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_fetches_nothing(rendered):
+    checker = Checker()
+    checker.feed(rendered.html)
+    assert checker.open == []
+    assert "script" not in checker.tags
+    assert all(source.startswith(("data:image/", "#")) for source in checker.sources)
+    assert not re.search(r"url\(|@import|http", rendered.html.replace("http://www.w3.org", ""))
+
+
+def test_every_picture_says_in_words_what_it_shows(rendered):
+    checker = Checker()
+    checker.feed(rendered.html)
+    assert len(checker.alternatives) >= 7
+    assert all(checker.alternatives)
+
+
+def test_names_from_a_study_are_escaped(rendered):
+    assert "alert(1)" in rendered.html
+    assert "<script" not in rendered.html
+    assert "output of &lt;3&gt;" in rendered.html
+
+
+def test_every_figure_is_there_and_is_a_picture(rendered):
+    assert set(rendered.figures) == {
+        "distance-by-objective-and-k.png",
+        "distance-by-learning-rates.png",
+        "distance-by-other-settings.png",
+        "confirmation.png",
+        "best-against-budget.png",
+        "importance.png",
+        "traces.png",
+    }
+    for data in rendered.figures.values():
+        image = Image.open(BytesIO(data))
+        assert image.width > 1000
+        assert len(image.convert("L").getcolors()) > 10
+
+
+def test_every_trial_stands_in_the_table_with_its_diagnosis(rendered):
+    view = made_view()
+    for trial in view.trials:
+        assert f"<td>{trial.id}" in rendered.html
+    assert rendered.html.count("<details>") == len(view.trials)
+    assert "critic in phase critic, round 3" in rendered.html
+    assert "20 + 10" in rendered.html
+
+
+def test_the_summary_names_the_result_the_failures_and_the_winner():
+    view = made_view()
+    failed = sum(view.failed(trial) for trial in view.trials)
+    assert 0 < failed < 30
+    assert f"{30 - failed} of 30 trials ended healthy" in texts(view, "Result")
+    assert f"the winner is {view.ranked[0].id}" in texts(view, "Result")
+    assert "mean distance 0.950, standard deviation 0.0707" in texts(view, "Result")
+    assert "48% of the distance of a Gaussian" in texts(view, "Result")
+    assert f"{failed} of 30 trials failed" in texts(view, "Failures")
+    assert f"{failed} diverged" in texts(view, "Failures")
+
+
+def test_the_summary_finds_where_trials_break():
+    view = made_view()
+    failed = sum(view.failed(trial) for trial in view.trials)
+    text = texts(view, "Where it breaks")
+    assert f"{failed} of {failed} trials failed; below it, 0 of {30 - failed}" in text
+    threshold = float(re.search(r"critic learning rate above ([\d.e-]+)", text)[1].rstrip("."))
+    rates = sorted(trial.values["critic_learning_rate"] for trial in view.trials)
+    assert max(r for r in rates if r <= 2e-3) <= threshold <= min(r for r in rates if r > 2e-3)
+
+
+def test_differences_that_chance_explains_are_called_so():
+    assert "by chance" in texts(made_view(), "Objective")
+
+
+def test_a_model_worse_than_a_gaussian_is_told_so():
+    anchors = {"frechet_distance_gaussian": 0.01}
+    assert "worse than a Gaussian" in texts(made_view(study=replace(STUDY, anchors=anchors)), "Result")
+
+
+def test_a_shared_learning_rate_has_no_plane_but_a_panel_of_its_own():
+    study = replace(STUDY, space=LUCIC)
+    written = render_report(made_view(num=10, study=study))
+    assert "distance-by-learning-rates.png" not in written.figures
+    assert "too few to tell importance" in written.html
+
+
+@pytest.mark.parametrize("num", [0, 1, 2])
+def test_a_study_with_hardly_any_trials_has_a_page_too(num):
+    view = replace(made_view(), trials=made_view().trials[:num], confirmations=())
+    assert "All trials" in render_report(view).html
+
+
+def test_a_study_in_which_everything_broke_has_a_page_too():
+    view = made_view(confirmations=())
+    broken = tuple(trial for trial in view.trials if trial.score == WORST_SCORE)
+    crashed = TrialRecord(id="t9999", number=99, values={}, config="{}", state="failed", error="out of memory")
+    written = render_report(replace(view, trials=(*broken, crashed)))
+    assert "None of" in written.findings[0].text
+    assert "out of memory" in written.html
+
+
+def test_rendering_twice_gives_the_same_page():
+    view = made_view(num=8)
+    assert render_report(view).html == render_report(view).html
+
+
+def test_the_command_writes_the_report_of_a_study(tmp_path, capsys):
+    view = made_view(num=9)
+    ledger = create_ledger(open_storage(tmp_path / "studies" / "spring"), view.study)
+    for trial in view.trials:
+        ledger.write_trial(trial)
+        ledger.storage.write_bytes(f"{trial_folder(trial.id)}/samples.png", png())
+    report("spring", studies=str(tmp_path / "studies"))
+    page = (tmp_path / "studies" / "spring" / "report.html").read_text()
+    assert page.count("<img") >= 4 + 8  # figures, and the sheets of the best and the worst four
+    assert "9 trials" in page
+    assert "Result." in capsys.readouterr().out
+    report(str(tmp_path / "studies" / "spring"), out=tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / "report.html").read_text() == page
+    assert (tmp_path / "elsewhere" / "figures" / "best-against-budget.png").exists()
+
+
+def test_the_command_refuses_a_study_that_is_not_there_or_has_nothing_to_tell(tmp_path):
+    with pytest.raises(ValueError, match="there is no study at"):
+        report("autumn", studies=str(tmp_path))
+    create_ledger(open_storage(tmp_path / "winter"), STUDY)
+    with pytest.raises(ValueError, match="no trial of"):
+        report("winter", studies=str(tmp_path))
