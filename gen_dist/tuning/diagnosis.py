@@ -3,7 +3,7 @@
 The first rule that applies decides, from the most certain to the most general:
 
 1. diverged: a value was not finite, or gradients grew beyond any use.
-2. collapsed: the generator had variety and lost it.
+2. collapsed: the generator had variety and lost it; or it never had any and draws one image after another.
 3. generator starved: it learns nothing, since next to no gradient reaches it while the critic is certain.
 4. critic overpowering: the critic separates real from generated (or breaks its Lipschitz constraint), and the distance
    is still worse than that of a Gaussian.
@@ -59,6 +59,10 @@ HAD_DIVERSITY = 0.25
 
 LOST_OF_PEAK = 0.5
 """A fall below half of what the same run once had is a loss, not a slow start."""
+
+RESTLESS = 0.1
+"""Swing of the distance around its own line, relative to its mean, that a generator at rest does not make: without
+variety it means that the one image it draws is another one each time."""
 
 LOST_MODES = 0.7
 """Share of classes reached, below which several are missing."""
@@ -124,6 +128,13 @@ def _diverged(trace: Trace, divergence: Divergence | None) -> Outcome | None:
 def _lost_variety(s: Symptoms) -> Outcome | None:
     if s.diversity is None or s.peak_diversity is None or s.beats_gaussian:
         return None
+    if _barren(s) and s.swing > RESTLESS and not s.improving:
+        facts = (
+            Fact(name="largest diversity of any report", value=s.peak_diversity, threshold=HAD_DIVERSITY),
+            Fact(name="swing of the distance, relative to its mean", value=s.swing, threshold=RESTLESS),
+            *_modes_fact(s),
+        )
+        return Outcome(kind="collapsed", evidence=facts, advice=advice.collapsed(s.objective))
     if not _barren(s) and s.diversity < min(LOST_DIVERSITY, LOST_OF_PEAK * s.peak_diversity):
         facts = (
             Fact(name="diversity relative to the data", value=s.diversity, threshold=LOST_DIVERSITY),

@@ -20,6 +20,7 @@ from gen_dist.tuning.records import ConfirmationRecord, StudyRecord, TrialRecord
 
 SCHEMA = "gen_dist.study/1"
 STUDY_KEY = "study.json"
+_NOT_FINITE = "not finite"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 Record = TypeVar("Record", StudyRecord, TrialRecord, ConfirmationRecord)
@@ -133,7 +134,7 @@ def confirmation_key(trial_id: str, seed: int) -> str:
 
 
 def encode(record: StudyRecord | TrialRecord | ConfirmationRecord) -> bytes:
-    """Strict JSON with the digest of the record; numbers that are not finite become the strings "nan" and "inf"."""
+    """Strict JSON with the digest of the record; see `_strict` for numbers that are not finite."""
     tree = _strict(converter.unstructure(record))
     document = {"schema": SCHEMA, "sha256": _digest(tree), "record": tree}
     return (json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
@@ -157,8 +158,8 @@ def decode(data: bytes, as_type: type[Record], uri: str) -> Record:
     if document["sha256"] != _digest(document["record"]):
         raise LedgerError(f"{uri} was edited since it was written: its digest does not match; {hint}")
     try:
-        return from_json(json.dumps(document["record"]), as_type)
-    except ValueError as error:
+        return from_json(json.dumps(_revived(document["record"])), as_type)
+    except (ValueError, TypeError) as error:
         raise LedgerError(f"{uri} is {error}") from error
 
 
@@ -167,13 +168,24 @@ def _digest(tree: Any) -> str:
 
 
 def _strict(tree: Any) -> Any:
-    """JSON has no word for numbers that are not finite."""
+    """JSON has no word for numbers that are not finite: they become {"not finite": "nan"}."""
     if isinstance(tree, float) and not math.isfinite(tree):
-        return str(tree)
+        return {_NOT_FINITE: str(tree)}
     if isinstance(tree, dict):
         return {str(name): _strict(value) for name, value in tree.items()}
     if isinstance(tree, list | tuple):
         return [_strict(value) for value in tree]
+    return tree
+
+
+def _revived(tree: Any) -> Any:
+    """The inverse of `_strict`."""
+    if isinstance(tree, dict):
+        if set(tree) == {_NOT_FINITE}:
+            return float(tree[_NOT_FINITE])
+        return {name: _revived(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [_revived(value) for value in tree]
     return tree
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
+from gen_dist.tuning.score import swing
 from gen_dist.tuning.trace import Trace, last_part, mean, recent, series
 
 RECENT = 0.25
@@ -46,6 +47,7 @@ class Symptoms:
         generator_change: of diversity or distance since the first report, relative, the larger of the two.
         change: the same with the losses: of anything.
         widening: generated images still gain variety.
+        swing: how far the distance swings around its own line in the later half, relative to its mean.
     """
 
     objective: str | None
@@ -66,6 +68,7 @@ class Symptoms:
     generator_change: float
     change: float
     widening: bool
+    swing: float
 
     @property
     def beats_gaussian(self) -> bool | None:
@@ -111,6 +114,7 @@ class Symptoms:
             generator_change=generator_change,
             change=max(generator_change, *(_change(series(trace, f"{p}/loss")) for p in ("critic", "generator"))),
             widening=_widening(ratios),
+            swing=_relative_swing(last_part(distances, 0.5)),
         )
 
 
@@ -160,3 +164,8 @@ def _widening(ratios: tuple[float, ...]) -> bool:
     late = last_part(ratios, RECENT)
     before = last_part(ratios[: len(ratios) - len(late)], RECENT / (1.0 - RECENT))
     return bool(before) and mean(late) * STILL_IMPROVING > mean(before)
+
+
+def _relative_swing(distances: tuple[float, ...]) -> float:
+    middle = mean(distances)
+    return swing(distances) / middle if middle else 0.0

@@ -186,6 +186,15 @@ def test_few_classes_and_no_progress_are_a_collapse_although_pixels_vary():
     assert outcome.evidence[0].name == "share of classes reached"
 
 
+def test_one_image_after_another_is_a_collapse_and_one_grey_image_is_a_slow_start():
+    case = load("healthy")
+    one_image = [{**row, "critic/fake_diversity": 0.03 * row["critic/real_diversity"]} for row in case["trace"]]
+    calm = [{**row, "frechet_distance": 9.0, "modes_covered": 0.1} for row in case["evaluations"]]
+    restless = [{**row, "frechet_distance": 9.0 + 4.0 * (n % 2)} for n, row in enumerate(calm)]
+    assert outcome_of(case, trace=one_image, evaluations=calm).kind == "not converged"
+    assert outcome_of(case, trace=one_image, evaluations=restless).kind == "collapsed"
+
+
 def test_advice_for_a_run_that_needs_more_images_says_so():
     assert "more images" in outcome_of(load("still-improving")).advice
     assert "hardly begun" in outcome_of(load("not-begun")).advice
