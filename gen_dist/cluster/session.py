@@ -23,8 +23,13 @@ class Resources:
     gpus: float = 0.0
 
 
-def connect(console: Console, *, num_cpus: int | None = None) -> None:
+def connect(console: Console, *, num_cpus: int | None = None, dashboard: bool = False) -> None:
     """Join the cluster that `RAY_ADDRESS` names, or start a local one; the second call does nothing.
+
+    Args:
+        console: where to say so.
+        num_cpus: of a local one; all when left out.
+        dashboard: whether a local one has Ray's dashboard, on the loopback address.
 
     Raises:
         ConnectionError: the cluster can't be reached.
@@ -43,7 +48,7 @@ def connect(console: Console, *, num_cpus: int | None = None) -> None:
         ray.init(
             address="local",
             num_cpus=num_cpus,
-            include_dashboard=False,
+            include_dashboard=dashboard,
             log_to_driver=True,
             logging_level=logging.ERROR,
         )

@@ -5,6 +5,7 @@ without Ray, and the newest complete checkpoint wins whatever Ray remembers.
 """
 
 import signal
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,13 +71,14 @@ class Workers:
 def run_here(job: RunJob, console: Console) -> RunResult:
     """The run in this process, without Ray: Ctrl-C and SIGTERM end it after a checkpoint."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with _stop_on_signals(console) as ask:
+    stop = threading.Event()
+    with _stopping_on_signals(console, stop.set):
         return work(
             job,
             world=World(device=device),
             device=device,
             tracker=tracker_of(job),
-            ask=ask,
+            ask=lambda: Request.STOP if stop.is_set() else Request.NOTHING,
             console=console,
         )
 
@@ -89,7 +91,7 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
         RuntimeError: it failed more often than it is restarted, with the last cause.
     """
     World(size=workers.most).share(job.config.training.num_micro_batches)
-    connect(console)
+    connect(console, dashboard=True)  # without it, Ray Train complains of its absence all the time
     console.print(f"training on {describe_resources()}", highlight=False)
     trainer = TorchTrainer(
         _worker,
@@ -105,7 +107,7 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
             failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=3),
         ),
     )
-    with _stop_request_on_interrupt(job, console):
+    with _stopping_on_signals(console, lambda: job.folder.write_bytes(STOP_REQUEST, b"")):
         trainer.fit()
     result = read_result(job)
     if result is None:
@@ -153,34 +155,18 @@ class _Preemption:
 
 
 @contextmanager
-def _stop_on_signals(console: Console) -> Iterator[Callable[[], Request]]:
+def _stopping_on_signals(console: Console, request_stop: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM asks the run to stop, the second one interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread, whose owner decides about them
+        return
     received: list[int] = []
 
     def note(number: int, _frame: Any) -> None:
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        console.print("\nstopping after a checkpoint; once more to stop at once", highlight=False)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: Request.STOP if received else Request.NOTHING
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _stop_request_on_interrupt(job: RunJob, console: Console) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM leaves a request in the run's folder, which worker 0 reads; the second interrupts."""
-    received: list[int] = []
-
-    def note(number: int, _frame: Any) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        job.folder.write_bytes(STOP_REQUEST, b"")
+        request_stop()
         console.print("\nstopping after a checkpoint; once more to stop at once", highlight=False)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

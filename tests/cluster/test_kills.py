@@ -122,16 +122,19 @@ def test_a_killed_worker_is_replaced_and_two_workers_learn_what_one_learns(
     assert run_on_ray(peaceful, Workers(2, 2), console).finished
 
     killed = new_job(digits, tmp_path, "killed")
-    outcome: list[bool] = []
-    runner = threading.Thread(target=lambda: outcome.append(run_on_ray(killed, Workers(2, 2), console).finished))
-    runner.start()
-    moment = random.Random(2).randint(1, 6)
-    wait_for(lambda: num_checkpoints_ever(killed) >= moment, runner.is_alive)
-    victims = train_workers()
+    moment, fate = random.Random(2).randint(1, 6), random.Random(3)
+    victims: list[int] = []
+
+    def assassinate() -> None:
+        wait_for(lambda: num_checkpoints_ever(killed) >= moment, lambda: read_result(killed) is None)
+        victims.extend(worker.pid for worker in train_workers())
+        os.kill(fate.choice(victims), signal.SIGKILL)
+
+    assassin = threading.Thread(target=assassinate)
+    assassin.start()
+    assert run_on_ray(killed, Workers(2, 2), console).finished
+    assassin.join()
     assert len(victims) == 2
-    os.kill(random.Random(3).choice(victims).pid, signal.SIGKILL)
-    runner.join(timeout=120)
-    assert outcome == [True]
     assert weights_of(killed) == weights_of(peaceful)
     one, two = (load(job.folder.read_bytes("bundle/weights.safetensors")) for job in (undisturbed, peaceful))
     for name, tensor in one.items():
