@@ -26,7 +26,7 @@ def pixelcnn_8() -> RunConfig:
 
 def pixelcnn_28() -> RunConfig:
     """For 28x28 images."""
-    images = 600_000
+    images = 300_000
     return RunConfig(
         model=PixelCNNConfig(
             features=64,

@@ -23,10 +23,11 @@ def convnet_8() -> RunConfig:
 
 def convnet_28() -> RunConfig:
     """For 28x28 (and 32x32) images; 64 features."""
-    images = 600_000
+    images = 300_000
     return RunConfig(
         model=ConvNetConfig(
             channels=(32, 64, 128),
+            first_stride=2,
             feature_dim=64,
             max_shift=2,
             optimizer=Adam(learning_rate=2e-3, weight_decay=1e-2),

@@ -26,12 +26,12 @@ def realnvp_8() -> RunConfig:
 
 def realnvp_28() -> RunConfig:
     """For 28x28 images: three scales, down to 7x7."""
-    images = 400_000
+    images = 200_000
     return RunConfig(
         model=RealNVPConfig(
             scales=3,
-            hidden=48,
-            num_blocks=2,
+            hidden=32,
+            num_blocks=1,
             alpha=1e-5,
             optimizer=Adam(learning_rate=1e-3),
             schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),

@@ -38,7 +38,7 @@ def vae_bernoulli_8() -> RunConfig:
 
 def vae_28() -> RunConfig:
     """For 28x28 images: convolutional, discretised logistic."""
-    images = 2_000_000
+    images = 600_000
     return RunConfig(
         model=VAEConfig(
             architecture="conv",

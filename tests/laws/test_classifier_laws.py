@@ -1,6 +1,7 @@
 """The classifier: augmentation only moves images, the loss is cross-entropy, features are what the output sees."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -85,10 +86,11 @@ def test_dropout_acts_in_training_only() -> None:
     assert torch.equal(model.features(images), model.features(images))
 
 
+@pytest.mark.parametrize("first_stride", [1, 2])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 7, 5)], ids=str)
-def test_any_size_of_image_is_classified(shape: tuple[int, int, int]) -> None:
+def test_any_size_of_image_is_classified(shape: tuple[int, int, int], first_stride: Literal[1, 2]) -> None:
     data = DataSpec(channels=shape[0], height=shape[1], width=shape[2], class_names=("even", "odd"))
-    model = ConvNetConfig(channels=(4, 6, 8), feature_dim=5).build(data)
+    model = ConvNetConfig(channels=(4, 6, 8), first_stride=first_stride, feature_dim=5).build(data)
     images = torch.randint(0, 256, (2, *shape), dtype=torch.uint8)
     assert model.logits(images).shape == (2, 2)
     assert model.features(images.contiguous(memory_format=torch.channels_last)).shape == (2, 5)

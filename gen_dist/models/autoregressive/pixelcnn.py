@@ -180,7 +180,7 @@ class PixelCNN(Learner):
             raise ValueError("a condition was given: this PixelCNN is unconditional")
         colours, height, width = self.data.shape
         images = torch.zeros(num, colours, height, width, dtype=torch.uint8, device=self.output.weight.device)
-        console = Console()
+        console = Console(stderr=True)
         rows = track(
             range(height),
             description=f"drawing {num} images, row by row",
