@@ -99,6 +99,21 @@ def test_the_gradient_is_autograd_s_of_the_free_energy_difference(persistent: bo
         assert slope.abs().sum() > 0.0
 
 
+def test_autocast_does_not_coarsen_the_gradient() -> None:
+    machine = strong_rbm().float()
+    batch = ImageBatch(images=IMAGES)
+
+    def gradient(autocast: bool) -> list[Tensor]:
+        torch.manual_seed(6)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            signal = machine.contrastive_divergence(batch, Context(Moment(), 0, 0, {}))
+        assert isinstance(signal, Gradient)
+        return [signal.values[parameter] for parameter in machine.parameters()]
+
+    for coarse, fine in zip(gradient(True), gradient(False), strict=True):
+        assert torch.equal(coarse, fine)
+
+
 def test_chains_start_at_the_data_and_go_on() -> None:
     machine = strong_rbm(RBMConfig(num_hidden=5))
     with torch.no_grad():

@@ -122,20 +122,22 @@ class RBM(Learner):
     @torch.no_grad()
     def contrastive_divergence(self, batch: ImageBatch, context: Context) -> Signal:
         """The gradient of the free energy of the data minus that of the chains; metrics tell both apart."""
-        data = self._visible(batch.images)
-        if self.config.binarisation == "probability":
-            data = to_unit(batch.images, self.weight.dtype).flatten(1).bernoulli()
-        chain = context.memory.get("chain", data) if self.config.persistent else data
-        for _ in range(self.config.gibbs_steps):
-            chain = self.gibbs_step(chain)
-        if self.config.persistent:
-            context.memory["chain"] = chain
-        rebuilt = self.visible_probability(self.hidden_probability(data))
-        metrics = {
-            "loss": self.free_energy(data).mean() - self.free_energy(chain).mean(),
-            "reconstruction_error": (rebuilt - data).square().mean(),
-        }
-        positive, negative = self.free_energy_gradient(data), self.free_energy_gradient(chain)
+        # A small difference of two large averages: in bfloat16 little of it would be left.
+        with torch.autocast(batch.images.device.type, enabled=False):
+            data = self._visible(batch.images)
+            if self.config.binarisation == "probability":
+                data = to_unit(batch.images, self.weight.dtype).flatten(1).bernoulli()
+            chain = context.memory.get("chain", data) if self.config.persistent else data
+            for _ in range(self.config.gibbs_steps):
+                chain = self.gibbs_step(chain)
+            if self.config.persistent:
+                context.memory["chain"] = chain
+            rebuilt = self.visible_probability(self.hidden_probability(data))
+            metrics = {
+                "loss": self.free_energy(data).mean() - self.free_energy(chain).mean(),
+                "reconstruction_error": (rebuilt - data).square().mean(),
+            }
+            positive, negative = self.free_energy_gradient(data), self.free_energy_gradient(chain)
         return Gradient({parameter: positive[parameter] - negative[parameter] for parameter in positive}, metrics)
 
     def free_energy(self, visible: Float[Tensor, "b v"]) -> Float[Tensor, " b"]:
@@ -146,7 +148,7 @@ class RBM(Learner):
         """Gradient of the mean free energy by parameter, in closed form."""
         hidden = self.hidden_probability(visible)
         return {
-            self.weight: -(visible.T @ hidden / len(visible)).to(self.weight.dtype),
+            self.weight: -visible.T @ hidden / len(visible),
             self.visible_bias: -visible.mean(0),
             self.hidden_bias: -hidden.mean(0),
         }
@@ -236,10 +238,10 @@ class RBM(Learner):
         return torch.sigmoid((1.0 - beta) * self.base_bias + sharpness * self._visible_input(hidden))
 
     def _hidden_input(self, visible: Float[Tensor, "b v"]) -> Float[Tensor, "b k"]:
-        return (visible @ self.weight).to(visible.dtype) + self.hidden_bias
+        return visible @ self.weight + self.hidden_bias
 
     def _visible_input(self, hidden: Float[Tensor, "b k"]) -> Float[Tensor, "b v"]:
-        return (hidden @ self.weight.T).to(hidden.dtype) + self.visible_bias
+        return hidden @ self.weight.T + self.visible_bias
 
     def _visible(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b v"]:
         return binarise(images, self.weight.dtype).flatten(1)
