@@ -3,11 +3,10 @@
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import closing
+from pathlib import Path
 
-from gen_dist.tracking.courier import Courier, Store
-from gen_dist.tracking.ledger import Ledger
-from gen_dist.tracking.spool import Spool
+from gen_dist.tracking.carrier import Carrier, describe
 
 LONGEST_DELAY_SECONDS = 60.0
 IMPATIENT_DELAY_SECONDS = 1.0
@@ -18,12 +17,10 @@ _log = logging.getLogger(__name__)
 class DeliveryThread:
     """Delivers at intervals, less and less often while MLflow does not answer, and when it is asked to."""
 
-    def __init__(
-        self, spool: Spool, connect: Callable[[], Store], interval_seconds: float, afterwards: Callable[[], None]
-    ) -> None:
-        """Prepare; `afterwards` is called once, in the thread, after the first delivery."""
-        self._spool = spool
-        self._connect = connect
+    def __init__(self, carrier: Carrier, folder: Path, interval_seconds: float, afterwards: Callable[[], None]) -> None:
+        """Prepare; `folder` is for people to read, `afterwards` is called once, in the thread, when all is there."""
+        self._carrier = carrier
+        self._folder = folder
         self._interval = interval_seconds
         self._afterwards: Callable[[], None] | None = afterwards
         self._changed = threading.Condition()
@@ -60,16 +57,14 @@ class DeliveryThread:
 
     def _run(self) -> None:
         delay = 0.0
-        courier: Courier | None = None
-        with ExitStack() as stack:
+        with closing(self._carrier):
             while self._pause(delay):
                 failure = None
                 try:
-                    courier = courier or open_courier(self._spool, self._connect, stack)
-                    courier.deliver()
+                    self._carrier.deliver()
                     self._deliver_the_rest()
                 except Exception as error:  # noqa: BLE001  the thread's edge: artifact stores raise what they like
-                    failure = f"{type(error).__name__}: {error}"
+                    failure = describe(error)
                 delay = next_delay(delay, self._interval, failed=failure is not None)
                 self._note(failure)
 
@@ -95,9 +90,7 @@ class DeliveryThread:
                 self._completed = self._attempted
             self._changed.notify_all()
         if failure is not None and before is None:
-            _log.warning(
-                "MLflow takes nothing at the moment; what is logged waits in %s (%s)", self._spool.folder, failure
-            )
+            _log.warning("MLflow takes nothing at the moment; what is logged waits in %s (%s)", self._folder, failure)
         if failure is None and before is not None:
             _log.warning("MLflow answers again: everything logged so far is delivered")
 
@@ -105,13 +98,3 @@ class DeliveryThread:
 def next_delay(delay: float, interval: float, *, failed: bool) -> float:
     """Seconds to the next attempt: doubled with every failure up to a minute, the usual interval after a success."""
     return min(max(2 * delay, interval), LONGEST_DELAY_SECONDS) if failed else interval
-
-
-def open_courier(spool: Spool, connect: Callable[[], Store], stack: ExitStack) -> Courier:
-    """Become the one who delivers a spool, until the stack is closed."""
-    with ExitStack() as opening:
-        opening.enter_context(spool.lock())
-        ledger = opening.enter_context(closing(Ledger(spool.ledger_path)))
-        courier = Courier(spool, ledger, connect())
-        stack.enter_context(opening.pop_all())
-    return courier

@@ -5,15 +5,17 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
+from gen_dist.tracking.carrier import Carrier, LocalCarrier, describe
 from gen_dist.tracking.courier import Store
-from gen_dist.tracking.delivery import DeliveryThread, open_courier
+from gen_dist.tracking.courier_process import RemoteCarrier
+from gen_dist.tracking.delivery import DeliveryThread
 from gen_dist.tracking.journal import Journal
 from gen_dist.tracking.ledger import remembered_run_id
 from gen_dist.tracking.lineage import MAX_PARAM, MAX_TAG, fit, lineage_tags, metric_name, too_long
@@ -41,7 +43,7 @@ class MLflowTracker:
         folder: Path,
         *,
         tracking_uri: str | None = None,
-        deliver_every_seconds: float = 2.0,
+        deliver_every_seconds: float = 5.0,
         system_metrics_every_seconds: float | None = 10.0,
         leftovers: Path | None = None,
         connect: Callable[[str], Store] | None = None,
@@ -55,18 +57,19 @@ class MLflowTracker:
             deliver_every_seconds: time between batches.
             system_metrics_every_seconds: time between looks at CPU, memory and GPU, or None for none.
             leftovers: a folder of runs; what earlier ones could not deliver is delivered after this run's first batch.
-            connect: makes the store of an URI; MLflow unless a test says otherwise.
+            connect: makes the store of an URI, and has the delivery done in this process; None has MLflow's client in
+                the courier process.
         """
         uri = store_uri(tracking_uri)
-        connect_here = partial(connect or _connect_mlflow, uri)
         self._identity = identity
         self._uri = uri
         self._spool = Spool(folder)
+        make_carrier = partial(_carrier, uri=uri, connect=connect)
         self._delivery = DeliveryThread(
-            self._spool,
-            connect_here,
+            make_carrier(self._spool),
+            folder,
             deliver_every_seconds,
-            lambda: _deliver_leftovers(leftovers, self._spool, connect_here),
+            lambda: _deliver_leftovers(leftovers, self._spool, make_carrier),
         )
         self._system: SystemMetrics | None = None
         if system_metrics_every_seconds is not None:
@@ -181,31 +184,28 @@ def deliver_spool(folder: Path, tracking_uri: str | None = None) -> list[Backlog
     if not spools:
         raise ValueError(f"there is nothing to deliver in {folder}: it holds no tracking spool")
     given = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    return [_deliver(spool, partial(_connect_mlflow, store_uri(given or spool.store_uri()))) for spool in spools]
+    return [_deliver(spool, RemoteCarrier(spool, store_uri(given or spool.store_uri()))) for spool in spools]
 
 
-def _deliver(spool: Spool, connect: Callable[[], Store]) -> Backlog:
+def _carrier(spool: Spool, *, uri: str, connect: Callable[[str], Store] | None) -> Carrier:
+    return RemoteCarrier(spool, uri) if connect is None else LocalCarrier(spool, partial(connect, uri))
+
+
+def _deliver(spool: Spool, carrier: Carrier) -> Backlog:
     reason = None
     try:
-        with ExitStack() as stack:
-            open_courier(spool, connect, stack).deliver()
+        with closing(carrier):
+            carrier.deliver()
     except (OSError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = describe(error)
     return spool.backlog(reason)
 
 
-def _deliver_leftovers(runs: Path | None, own: Spool, connect: Callable[[], Store]) -> None:
+def _deliver_leftovers(runs: Path | None, own: Spool, make_carrier: Callable[[Spool], Carrier]) -> None:
     """Deliver what other runs have left for the same store; one that lives delivers itself and is passed over."""
     for spool in find_spools(runs) if runs is not None else []:
         if spool.folder != own.folder and spool.store_uri() == own.store_uri() and spool.backlog().num_waiting:
-            _deliver(spool, connect)
-
-
-def _connect_mlflow(uri: str) -> Store:
-    # MLflow takes over a second to import: imported here, the delivery thread pays for it and not the start of a run
-    from gen_dist.tracking.store import MLflowStore
-
-    return MLflowStore(uri)
+            _deliver(spool, make_carrier(spool))
 
 
 def _now_ms() -> int:

@@ -8,6 +8,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from gen_dist.tracking.database import ensure_database
 from gen_dist.tracking.location import redact
 from gen_dist.tracking.store import short_message
 
@@ -32,6 +33,7 @@ def registry_client(uri: str) -> Iterator[MlflowClient]:
     mlflow.set_tracking_uri(uri)
     os.environ.setdefault(_RETRIES_VARIABLE, _RETRIES)
     try:
+        ensure_database(uri)
         yield MlflowClient(uri)
     except MlflowException as error:
         raise RegistryError(f"the registry at {redact(uri)}: {short_message(error)}") from error

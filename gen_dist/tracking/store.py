@@ -1,6 +1,7 @@
 """The courier's store, spoken to through MLflow's client."""
 
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 
 from gen_dist.tracking.courier import RefusedError, RunState, UnavailableError
+from gen_dist.tracking.database import ensure_database
 from gen_dist.tracking.ledger import Point, SettingKind
 from gen_dist.tracking.location import artifact_location, redact
 from gen_dist.tracking.spool import RunIdentity
@@ -18,13 +20,14 @@ from gen_dist.tracking.tracker import DatasetRecord, RunStatus
 
 RUN_NAME_TAG = "gen_dist.run_name"
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "RESOURCE_DOES_NOT_EXIST")
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
 _MAX_DIGEST = 36  # MLflow's limit, in characters
 
 
 def short_message(error: MlflowException) -> str:
-    """What happened, in one line: MLflow wraps a refused connection into half a page."""
+    """What happened, in one line and without a password: MLflow wraps a refused connection into half a page."""
     text = " ".join(str(error).split())
-    return text.rpartition("(Caused by ")[2][:300]
+    return _CREDENTIALS.sub("//", text.rpartition("(Caused by ")[2])[:300]
 
 
 class MLflowStore:
@@ -37,6 +40,7 @@ class MLflowStore:
         self._uri = uri
         self._remote = uri.startswith(("http://", "https://"))
         with self._answers():
+            ensure_database(uri)
             self._client = MlflowClient(uri)
 
     @contextmanager

@@ -1,14 +1,18 @@
 """A real `mlflow server` on a free loopback port, which tests may stop, kill and start again."""
 
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from gen_dist.tracking.database import ensure_database
 
 # Its process group ends with this wrapper, and the wrapper when its standard input closes: it never outlives the tests.
 WRAPPER = """
@@ -26,6 +30,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@functools.cache
+def empty_database() -> bytes:
+    """MLflow takes seconds to make a database; tests share the bytes of a fresh one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mlflow.db"
+        ensure_database(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
 class MLflowServer:
     """sqlite and artifacts in one folder; the address stays the same over restarts."""
 
@@ -36,6 +49,9 @@ class MLflowServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        database = self.folder / "mlflow.db"
+        if not database.exists():
+            database.write_bytes(empty_database())
         command = [sys.executable, "-m", "mlflow", "server"]
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--workers", "1"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]

@@ -38,6 +38,7 @@ def test_a_run_lands_in_the_working_folder_and_takes_no_secret_along(
     client = MlflowClient()  # MLflow's own default is the same store
     experiment = client.get_experiment_by_name("gen_dist")
     assert experiment is not None
+    assert client.get_experiment("0").artifact_location.removeprefix("file://") == f"{tmp_path}/mlruns/0"
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.run_id == tracker.run_id()
     assert len(client.get_metric_history(run.info.run_id, "loss")) == 100

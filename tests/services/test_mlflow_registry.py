@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
+from mlflow_server import empty_database
 from safetensors.torch import load_file, save_file
 
 from gen_dist.bundle.bundle import Bundle, BundleError, load_bundle, save_bundle
@@ -30,18 +31,10 @@ PROTOCOL = '{"split": "test"}'
 NAME = "digits"
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """MLflow takes seconds to make a database; the tests share the bytes of a fresh one."""
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path.read_bytes()
-
-
 @pytest.fixture(autouse=True)
-def store(empty_database: bytes, tmp_path: Path) -> None:
+def store(tmp_path: Path) -> None:
     """The default store of the working folder, which is the test's own."""
-    (tmp_path / "mlflow.db").write_bytes(empty_database)
+    (tmp_path / "mlflow.db").write_bytes(empty_database())
 
 
 def bundle(folder: Path, seed: int) -> Path:

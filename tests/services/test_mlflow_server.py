@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -27,8 +27,12 @@ from gen_dist.tracking.ledger import State
 from gen_dist.tracking.mlflow_tracker import MLflowTracker, deliver_spool
 from gen_dist.tracking.registry import load_registered, register
 from gen_dist.tracking.spool import RunIdentity
+from gen_dist.tracking.store import MLflowStore
 from gen_dist.tracking.tracker import DatasetRecord
 from gen_dist.types import DataSpec
+
+# MLflow's use of SQLAlchemy
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
 # Long enough for a server on two busy cores; everything here ends as soon as it is done.
 PATIENCE_SECONDS = 120.0
@@ -42,13 +46,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflowServer]:
     server.stop()
 
 
-def track(server: MLflowServer, name: str, folder: Path, parent: str | None = None) -> MLflowTracker:
+def track(
+    server: MLflowServer,
+    name: str,
+    folder: Path,
+    parent: str | None = None,
+    connect: Callable[[str], MLflowStore] | None = None,
+) -> MLflowTracker:
     tracker = MLflowTracker(
         RunIdentity(name=name, parent=parent),
         folder,
         tracking_uri=server.uri,
         deliver_every_seconds=0.05,
         system_metrics_every_seconds=None,
+        connect=connect,
     )
     tracker.start()
     return tracker
@@ -116,8 +127,8 @@ def test_everything_that_a_run_logs_is_there(server: MLflowServer, tmp_path: Pat
 def test_a_server_that_hangs_slows_nothing_loses_nothing_and_doubles_nothing(
     server: MLflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    tracker = track(server, "hang", tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # heard in this process only, so the delivery stays in it
+    tracker = track(server, "hang", tmp_path, connect=MLflowStore)
     for step in range(50):
         tracker.log_metrics(step, {"loss": float(step)})
     assert tracker.deliver(PATIENCE_SECONDS).num_waiting == 0
