@@ -167,18 +167,26 @@ def _scheduler(study: StudyRecord) -> TrialScheduler:
         case "median":
             return MedianStoppingRule(time_attr=CLOCK, grace_period=images // 4, min_samples_required=3)
         case "pbt":
-            rng = random.Random(seed_for("population", study.seed))  # noqa: S311
-
-            def explore(config: dict[str, Any]) -> dict[str, Any]:
-                return {**config, "values": mutate(study.space, config["values"], rng)}
-
             return PopulationBasedTraining(
                 time_attr=CLOCK,
                 perturbation_interval=max(1, images // 4),
-                custom_explore_fn=explore,
+                custom_explore_fn=_Explore(study),
                 synch=False,
             )
     raise ValueError(f"there is no scheduler {study.scheduler!r}; choose none, asha, median or pbt")
+
+
+@final
+class _Explore:
+    """How a trial departs from the winner whose weights it takes over."""
+
+    def __init__(self, study: StudyRecord) -> None:
+        self._space = study.space
+        self._rng = random.Random(seed_for("population", study.seed))  # noqa: S311
+
+    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The winner's configuration with other learning rates, betas, k and penalty weight."""
+        return {**config, "values": mutate(self._space, config["values"], self._rng)}
 
 
 @final

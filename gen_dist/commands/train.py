@@ -37,7 +37,7 @@ def train(
     experiment: str = "gen_dist",
     track: bool = True,
     register: str | None = None,
-    overrides: tyro.conf.Fixed[Mapping[str, Any] | None] = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> None:
     r"""Train one preset on one dataset, alone or on many workers, and keep what it learned.
 

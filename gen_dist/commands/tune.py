@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import tyro
 from rich.console import Console
 
 from gen_dist.cluster.session import Resources
@@ -48,7 +47,7 @@ def tune(
     register: str | None = None,
     experiment: str = "gen_dist",
     track: bool = True,
-    overrides: tyro.conf.Fixed[Mapping[str, Any] | None] = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> None:
     """Search what makes a GAN stable on your images, confirm the best settings, and register the winner.
 

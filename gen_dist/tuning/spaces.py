@@ -125,12 +125,11 @@ QUICK = Space(
     dimensions=(
         _objective("non-saturating", "least-squares", "hinge", "wasserstein-gp"),
         _critic_updates(IntRange(low=1, high=3)),
-        _learning_rate("generator", GENERATOR, 3e-4, 5e-3),
-        _learning_rate("critic", CRITIC, 3e-4, 5e-3),
+        _learning_rate("generator", GENERATOR, 5e-4, 5e-3),
+        _learning_rate("critic", CRITIC, 5e-4, 5e-3),
         _beta(0, Choice(options=(0.0, 0.5))),
         _penalty_weight(1.0, 20.0),
-        _generator_normalization("batch", "none"),
-        _critic_normalization("spectral", "none"),
+        _critic_normalization("batch", "spectral", "none"),
     ),
 )
 
