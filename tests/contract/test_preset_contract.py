@@ -1,0 +1,169 @@
+"""What every preset owes the training loop: who moves, what is configured, what is drawn, how a batch may be cut."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from contract.small_presets import (
+    ENDLESS,
+    NAMES,
+    NAMES_8,
+    advance,
+    everything,
+    narrow,
+    settings,
+    spec_of,
+    start,
+    weights,
+    without_noise,
+)
+
+from gen_dist.config import RunConfig
+from gen_dist.data.storage import open_storage
+from gen_dist.learner import Classifies, Samples
+from gen_dist.presets import PRESETS, preset
+from gen_dist.sampling.draw import draw_samples
+from gen_dist.training.checkpoint import capture, read_checkpoint, restore, write_checkpoint
+from gen_dist.training.round import step_phase
+from gen_dist.training.training import Training
+
+# Parameters that stay where they start, by preset, each with its reason.
+STILL: dict[str, dict[str, str]] = {}
+# What must change before a loss is a mean over images: batch statistics mix images, and the rest is noise that
+# `without_noise` does not still.
+SEPARABLE: dict[str, dict[str, object]] = {
+    "DCGANConfig": {"generator_normalization": "group", "critic_normalization": "none"},
+    "ConvNetConfig": {"dropout": 0.0, "max_shift": 0},
+}
+
+
+def step_once(training: Training, index: int) -> None:
+    moment = training.moment
+    step_phase(
+        training.state,
+        index,
+        lambda repeat, m: training._draw(moment, repeat, m),
+        moment,
+        0,
+        settings=training._round_settings,
+        world=training.world,
+        meters=training._meters,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_configuration_survives_json(name: str) -> None:
+    config = preset(name)
+    assert RunConfig.from_json(config.to_json()) == config
+    assert RunConfig.from_json(narrow(config).to_json()) == narrow(config) != config
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_full_network_fits_the_images_that_it_is_for(name: str) -> None:
+    assert PRESETS[name].name == name
+    with torch.device("meta"):  # shapes only: the largest would take seconds to initialise
+        full = preset(name).model.build(spec_of(name))
+    owned = [parameter for player in full.players.values() for parameter in player.module.parameters()]
+    assert {id(parameter) for parameter in owned} == {id(parameter) for parameter in full.parameters()}
+    assert len({id(parameter) for parameter in owned}) == len(owned)
+    assert {phase.player for phase in full.phases} == set(full.players)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_phase_moves_its_player_and_no_other(name: str) -> None:
+    training = start(name)
+    training.start()
+    for index, phase in enumerate(training.state.phases):
+        before, averages = weights(training), {n: t.clone() for n, t in training.state.ema.weights.items()}
+        step_once(training, index)
+        mine = {id(parameter) for parameter in training.state.players[phase.player].module.parameters()}
+        for parameter_name, parameter in training.state.learner.named_parameters():
+            moved = not torch.equal(parameter, before[parameter_name])
+            expected = id(parameter) in mine and parameter_name not in STILL.get(name, {})
+            assert moved == expected, (phase.name, parameter_name)
+            if parameter_name in averages:
+                followed = not torch.equal(training.state.ema.weights[parameter_name], averages[parameter_name])
+                assert followed == expected, (phase.name, parameter_name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_keeps_moving(name: str) -> None:
+    training = advance(start(name))
+    before = weights(training)
+    advance(training)
+    now = weights(training)
+    unmoved = {parameter for parameter in before if torch.equal(before[parameter], now[parameter])}
+    assert unmoved == set(STILL.get(name, {}))
+    assert all(tensor.isfinite().all() for tensor in everything(training).values())
+
+
+@pytest.mark.parametrize("name", NAMES_8)
+def test_the_8x8_presets_train_as_they_are(name: str) -> None:
+    """At full width and with their own loop settings, but for the number of images."""
+    config = preset(name)
+    stream = start(name).stream
+    training = Training(config.model, settings(batch_size=config.training.batch_size), config.seed, stream)
+    before = weights(training)
+    advance(training, 2)
+    assert all(not torch.equal(before[n], now) and now.isfinite().all() for n, now in weights(training).items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, name: str) -> None:
+    """In the preset's own precision and memory layout, with more than one micro-batch."""
+    own = preset(name).training
+    how = {"precision": own.precision, "channels_last": own.channels_last, "fused": own.fused, "num_micro_batches": 2}
+    uninterrupted = advance(start(name, **how), 4)
+    killed = advance(start(name, **how), 2)
+    storage = open_storage(tmp_path)
+    key = write_checkpoint(storage, capture(killed, config="{}", data_digest="d", evaluations=[]))
+    resumed = start(name, **how)
+    restore(resumed, read_checkpoint(storage, key))
+    advance(resumed, 2)
+    expected, found = everything(uninterrupted), everything(resumed)
+    assert expected.keys() == found.keys()
+    for entry, tensor in expected.items():
+        assert torch.equal(found[entry], tensor), entry
+    assert any(not torch.equal(tensor, everything(killed)[entry]) for entry, tensor in expected.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_are_images_of_the_data_and_the_same_seed_draws_them_again(name: str) -> None:
+    learner = advance(start(name), 2).evaluation_copy()
+    spec = spec_of(name)
+    if not isinstance(learner, Samples):
+        assert isinstance(learner, Classifies), "a learner that neither draws nor classifies is of no use"
+        assert learner.logits(torch.zeros(2, *spec.shape, dtype=torch.uint8)).shape == (2, spec.num_classes)
+        return
+    first = draw_samples(learner, 3, seed=1)
+    torch.manual_seed(99)  # what else the process does must not matter
+    assert first.shape == (3, *spec.shape)
+    assert first.dtype == torch.uint8
+    assert torch.equal(draw_samples(learner, 3, seed=1), first)
+    if spec.height == 8 or not name.startswith("pixelcnn"):  # which takes a network for every pixel
+        assert not torch.equal(draw_samples(learner, 3, seed=2), first)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_micro_batches_without_noise_and_batch_statistics_are_the_whole_batch(name: str) -> None:
+    separable = SEPARABLE.get(type(preset(name).model).__name__, {})
+    whole, parts = (start(name, double=True, model=separable, num_micro_batches=n, images=ENDLESS) for n in (1, 4))
+    with without_noise():
+        advance(whole)
+        advance(parts)
+    expected, found = weights(whole), weights(parts)
+    for entry, tensor in expected.items():
+        # Float64 sums in another order, which Adam's division by small moments amplifies.
+        torch.testing.assert_close(found[entry], tensor, atol=1e-9, rtol=1e-9, msg=lambda said, e=entry: f"{e}: {said}")
+    for row, other in zip(whole.history, parts.history, strict=True):
+        losses = {key: value for key, value in row.items() if key.endswith(("/loss", "/gradient_norm"))}
+        assert losses
+        assert {key: other[key] for key in losses} == pytest.approx(losses, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_noise_each_micro_batch_draws_its_own(name: str) -> None:
+    """The negative control: without the stilled noise, four micro-batches are another run, but for a PixelCNN."""
+    whole, parts = (advance(start(name, double=True, num_micro_batches=n)) for n in (1, 4))
+    difference = max(float((weights(parts)[n] - w).abs().max()) for n, w in weights(whole).items())
+    assert difference < 1e-9 if name.startswith("pixelcnn") else difference > 1e-6
