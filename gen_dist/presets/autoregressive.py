@@ -9,7 +9,7 @@ from gen_dist.training.settings import TrainingConfig
 
 def pixelcnn_8() -> RunConfig:
     """For 8x8 digits."""
-    images = 80_000
+    images = 60_000
     return RunConfig(
         model=PixelCNNConfig(
             features=64,
