@@ -5,10 +5,10 @@ Run:
 
 1. Microseconds per `log_metrics` call of 10 values: the best a program could do (one `write` to a file), no tracker,
    MLflow on an sqlite file, and MLflow that does not answer.
-2. A stand-in for training: rounds of about 10 ms of one-thread matrix products. Runs of 100 rounds with and without a
-   tracker take turns, so that a busy machine slows both alike; the figure is the median of the ratios of one turn. Once
-   with a report in every round, and once in every 20th, as `TrainingConfig.rounds_per_report` has it. The delivery
-   thread, its MLflow client and the database are in the same process, so their work is in the figure.
+2. A stand-in for training: rounds of 10 ms of one-thread matrix products. Runs of 100 rounds with and without a tracker
+   take turns, so that a busy machine slows both alike; figures are medians of the ratios of one turn. Once with a
+   report in every round, and once in every 20th, as `TrainingConfig.rounds_per_report` has it. CPU seconds are given
+   beside the clock's, since a busy machine disturbs them less.
 """
 
 import os
@@ -20,8 +20,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from gen_dist.tracking.mlflow_tracker import MLflowTracker
@@ -72,6 +74,15 @@ def print_row(label: str, figures: tuple[float, float]) -> None:
     print(f"{label:<34}{figures[0]:>10.1f}{figures[1]:>10.1f}")
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of some rounds: on the clock, of the training thread's CPU, of all threads' CPU."""
+
+    wall: float
+    thread: float
+    process: float
+
+
 class Training:
     """Rounds of matrix products that take about 10 ms on this machine."""
 
@@ -80,37 +91,49 @@ class Training:
         self._matrix = torch.randn(384, 384)
         self._products = 1
         self.run(NoTracker(), 1, 20)
-        self._products = max(1, round(ROUND_SECONDS / (self.run(NoTracker(), 1, 200) / 200)))
+        self._products = max(1, round(ROUND_SECONDS / (self.run(NoTracker(), 1, 200).thread / 200)))
 
-    def run(self, tracker: Tracker, rounds_per_report: int, rounds: int = ROUNDS, first: int = 0) -> float:
-        """Seconds that some rounds take."""
-        before = time.perf_counter()
+    def run(self, tracker: Tracker, rounds_per_report: int, rounds: int = ROUNDS, first: int = 0) -> Cost:
+        """What some rounds cost."""
+        before = time.perf_counter(), time.thread_time(), time.process_time()
         for number in range(first, first + rounds):
             for _ in range(self._products):
                 torch.mm(self._matrix, self._matrix)
             if number % rounds_per_report == 0:
                 tracker.log_metrics(number, METRICS)
-        return time.perf_counter() - before
+        after = time.perf_counter(), time.thread_time(), time.process_time()
+        return Cost(*(late - early for early, late in zip(before, after, strict=True)))
 
 
 def share(folder: Path, store: str, rounds_per_report: int) -> None:
     training = Training()
     tracker = start(folder / f"every-{rounds_per_report}", store)
     tracker.deliver(PATIENCE_SECONDS)
-    ratios = []
-    rounds = []
+    courier_before = courier_seconds()
+    tracked, bare = [], []
     for turn in range(TURNS):
-        tracked = training.run(tracker, rounds_per_report, first=turn * ROUNDS)
+        tracked.append(training.run(tracker, rounds_per_report, first=turn * ROUNDS))
         tracker.deliver(PATIENCE_SECONDS)  # the untracked half must not pay for this one's deliveries
-        bare = training.run(NoTracker(), rounds_per_report)
-        ratios.append(tracked / bare)
-        rounds.append(bare / ROUNDS)
-    backlog = tracker.finish(timeout_seconds=PATIENCE_SECONDS)
-    low, middle, high = statistics.quantiles(ratios, n=4)
+        bare.append(training.run(NoTracker(), rounds_per_report))
+    courier = courier_seconds() - courier_before
+    tracker.finish(timeout_seconds=PATIENCE_SECONDS)
+    wall = statistics.quantiles((one.wall / other.wall for one, other in zip(tracked, bare, strict=True)), n=4)
+    cpu = statistics.median(one.thread / other.thread for one, other in zip(tracked, bare, strict=True))
+    trained = sum(cost.thread for cost in tracked)
+    other_threads = sum(cost.process - cost.thread for cost in tracked)
     print(
-        f"a report every {rounds_per_report:>2} rounds of {1e3 * statistics.median(rounds):.1f} ms: "
-        f"training takes {middle:.4f} times as long (quartiles {low:.4f}, {high:.4f}); {backlog}"
+        f"a report every {rounds_per_report} rounds of {1e3 * ROUND_SECONDS:.0f} ms, relative to the same rounds bare:"
     )
+    print(f"  on the clock                  {wall[1]:.4f} (quartiles {wall[0]:.4f}, {wall[2]:.4f})")
+    print(f"  CPU of the training thread    {cpu:.4f}")
+    print(f"  CPU of its other threads      {other_threads / trained:.4f} (they hold Python's lock while they run)")
+    print(f"  CPU of the courier process    {courier / trained:.4f} (on another core, at a lower priority)")
+
+
+def courier_seconds() -> float:
+    """CPU that the courier process has taken."""
+    times = [child.cpu_times() for child in psutil.Process().children()]
+    return float(sum(time.user + time.system for time in times))
 
 
 def main() -> None:
