@@ -18,9 +18,11 @@ from gen_dist.tuning.score import WORST_SCORE
 from gen_dist.tuning.space import Values, sample
 from gen_dist.tuning.suggest import suggest
 
+START = "start"
+"""Key of what Tune hands a trial: our name for it and the values that it begins with."""
 NAMES = "tune"
-"""Folder of the study in which Tune's name of a trial leads to ours. Tune invents names, and a population's trials take
-over each other's configurations, so a trial's process can't learn its own name in another way."""
+"""Folder of the study in which Tune's name of a trial leads to ours. A population's trials take over each other's
+configurations, so what a trial began with is written down when it starts for the first time."""
 
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -53,17 +55,18 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial, as the configuration that the trainable gets."""
-        asked: optuna.Trial | None = None
-        if self._unfinished:
-            record = self._unfinished.pop(0)
-        elif self._next_number >= self._ledger.study.num_trials:
+        proposed = self._next()
+        if proposed is None:
             return Searcher.FINISHED
-        else:
-            record, asked = self._new()
-            self._ledger.write_trial(record)
-        self._asked[trial_id] = asked
-        self._ledger.storage.write_bytes(f"{NAMES}/{trial_id}", record.id.encode())
-        return {"values": dict(record.values)}
+        record, self._asked[trial_id] = proposed
+        return {START: {"id": record.id, "values": dict(record.values)}}
+
+    def population(self) -> list[dict[str, Any]]:
+        """All trials that are left at once: a population is complete before it begins."""
+        starts = []
+        while (proposed := self._next()) is not None:
+            starts.append({"id": proposed[0].id, "values": dict(proposed[0].values)})
+        return starts
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Tell the sampler what came of a trial."""
@@ -84,6 +87,16 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]
         """Never: see `save`."""
         raise NotImplementedError("a study is resumed from its ledger")
 
+    def _next(self) -> tuple[TrialRecord, optuna.Trial | None] | None:
+        """The next trial, in the ledger already; None when the study has all it wants."""
+        if self._unfinished:
+            return self._unfinished.pop(0), None
+        if self._next_number >= self._ledger.study.num_trials:
+            return None
+        record, asked = self._new()
+        self._ledger.write_trial(record)
+        return record, asked
+
     def _new(self) -> tuple[TrialRecord, optuna.Trial | None]:
         study = self._ledger.study
         number, self._next_number = self._next_number, self._next_number + 1
@@ -99,6 +112,12 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]
         return TrialRecord(id=f"t{number:04d}", number=number, values=values, config=config.to_json()), asked
 
 
-def trial_called(ledger: Ledger, tune_name: str) -> TrialRecord:
-    """The ledger's record of the trial that Tune calls so."""
-    return ledger.trial(ledger.storage.read_bytes(f"{NAMES}/{tune_name}").decode())
+def trial_called(ledger: Ledger, tune_name: str, config: Mapping[str, Any]) -> TrialRecord:
+    """The ledger's record of the trial that Tune calls so; `config` is what Tune says that it runs with now."""
+    key = f"{NAMES}/{tune_name}"
+    try:
+        name = ledger.storage.read_bytes(key).decode()
+    except FileNotFoundError:
+        name = str(config[START]["id"])
+        ledger.storage.write_bytes(key, name.encode())
+    return ledger.trial(name)

@@ -22,7 +22,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from gen_dist.cluster.searching import LedgerSearcher, trial_called
+from gen_dist.cluster.searching import START, LedgerSearcher, trial_called
 from gen_dist.cluster.session import Resources
 from gen_dist.config import RunConfig
 from gen_dist.data.storage import open_storage
@@ -66,16 +66,18 @@ def search(
         ray.tune.with_parameters(_trial, study_uri=ledger.storage.uri, judging=to_json(judging)),
         {"CPU": resources.cpus, "GPU": resources.gpus},
     )
+    population = study.scheduler == "pbt"
     tuner = Tuner(
         trainable,
+        param_space={START: ray.tune.grid_search(searcher.population())} if population else {},
         tune_config=TuneConfig(
             metric="score",
             mode="min",
-            search_alg=searcher,
+            search_alg=None if population else searcher,
             scheduler=_scheduler(study),
-            num_samples=-1,
+            num_samples=1 if population else -1,
             time_budget_s=budget.for_search(),
-            reuse_actors=study.scheduler != "pbt",
+            reuse_actors=True,
         ),
         run_config=ray.tune.RunConfig(
             storage_path=ledger.storage.child("ray").uri,
@@ -113,10 +115,10 @@ def _trial(config: dict[str, Any], study_uri: str, judging: str) -> None:
     """What runs in a trial's process."""
     _quiet_process()
     ledger = open_ledger(open_storage(study_uri))
-    record = trial_called(ledger, ray.tune.get_context().get_trial_id())
+    record = trial_called(ledger, ray.tune.get_context().get_trial_id(), config)
     pointer = ray.tune.get_checkpoint()
     if pointer is not None:
-        record = _from_pointer(ledger.study, record, config["values"], pointer)
+        record = _from_pointer(ledger.study, record, config[START]["values"], pointer)
     job = TrialJob(
         study=study_uri,
         record=record,
@@ -186,7 +188,8 @@ class _Explore:
 
     def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
         """The winner's configuration with other learning rates, betas, k and penalty weight."""
-        return {**config, "values": mutate(self._space, config["values"], self._rng)}
+        start = config[START]
+        return {**config, START: {**start, "values": mutate(self._space, start["values"], self._rng)}}
 
 
 @final
@@ -202,19 +205,19 @@ class _Bookkeeper(Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
         """A trial got its place."""
-        self._watcher.started(trial_called(self._ledger, trial.trial_id))
+        self._watcher.started(trial_called(self._ledger, trial.trial_id, trial.config))
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **_info: Any
     ) -> None:
         """A trial was evaluated."""
         if "rows" in result:
-            record = trial_called(self._ledger, trial.trial_id)
+            record = trial_called(self._ledger, trial.trial_id, trial.config)
             self._watcher.news(News(record=record, rows=result["rows"], evaluation=result["evaluation"]))
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
         """A trial ended, or the scheduler ended it."""
-        record = trial_called(self._ledger, trial.trial_id)
+        record = trial_called(self._ledger, trial.trial_id, trial.config)
         if self._budget.search_is_over() and record.state == "running":
             return  # nobody thought it hopeless; it is concluded with all that the end of the search cut off
         if record.state == "running":
@@ -226,7 +229,7 @@ class _Bookkeeper(Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
         """A trial crashed: that is an outcome of the trial, and not the end of the study."""
         cause = str(trial.get_error() or "its process died").strip().splitlines()[-1]
-        record = replace(trial_called(self._ledger, trial.trial_id), state="failed", error=cause)
+        record = replace(trial_called(self._ledger, trial.trial_id, trial.config), state="failed", error=cause)
         self._ledger.write_trial(record)
         self._watcher.ended(record)
 
