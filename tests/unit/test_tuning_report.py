@@ -196,6 +196,19 @@ def test_the_summary_finds_where_trials_break():
     assert max(r for r in rates if r <= 2e-3) <= threshold <= min(r for r in rates if r > 2e-3)
 
 
+def test_the_summary_says_how_trials_failed_on_either_side_of_equal_rates():
+    view = made_view()
+    rates = [
+        (trial.values["critic_learning_rate"] / trial.values["generator_learning_rate"], view.failed(trial))
+        for trial in view.trials
+    ]
+    critic = [failed for ratio, failed in rates if ratio > 10]
+    generator = [failed for ratio, failed in rates if ratio < 0.1]
+    text = texts(view, "Learning rates")
+    assert f"the critic more than ten times faster: {sum(critic)} of {len(critic)} failed, mostly diverged" in text
+    assert f"the generator more than ten times faster: {sum(generator)} of {len(generator)} failed" in text
+
+
 def test_differences_that_chance_explains_are_called_so():
     assert "by chance" in texts(made_view(), "Objective")
 
@@ -228,7 +241,7 @@ def test_a_study_in_which_everything_broke_has_a_page_too():
 
 
 def test_rendering_twice_gives_the_same_page():
-    view = made_view(num=8)
+    view = made_view(num=3)
     assert render_report(view).html == render_report(view).html
 
 

@@ -137,7 +137,7 @@ def end_legend(figure: Figure, view: StudyView, *, colours: bool = True) -> None
         )
         for end in present
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handletextpad=0.2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), handletextpad=0.2)
 
 
 def readable_log(axes: Axes, axis: str) -> None:

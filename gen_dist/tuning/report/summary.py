@@ -24,6 +24,12 @@ CLEAR = 0.01
 """Probability under chance below which a difference is called clear. Several questions are asked of one study."""
 HINT = 0.05
 """The same for a hint."""
+_MUCH = 10.0
+_FASTER = (
+    "the critic more than ten times faster",
+    "rates within a factor of ten",
+    "the generator more than ten times faster",
+)
 ENOUGH_TO_COMPARE = 8
 NEAR_BEST = 1.25
 """A distance within a quarter of the best counts as near it: about what another seed changes."""
@@ -143,7 +149,22 @@ def _rates(view: StudyView) -> Finding | None:
         f"{_range(quarter, critic)} for the critic; on (geometric) average {faster}, by a factor of "
         f"{number(max(middle, 1 / middle))} (from {number(min(ratios))} to {number(max(ratios))})."
     )
-    return Finding("Learning rates", text)
+    return Finding("Learning rates", text + _by_ratio(view, generator, critic))
+
+
+def _by_ratio(view: StudyView, generator: Dimension, critic: Dimension) -> str:
+    """How trials failed on either side of the line on which both players learn at the same rate."""
+    sides: dict[str, list[TrialRecord]] = {side: [] for side in _FASTER}
+    for trial in view.ended:
+        ratio = float(trial.values[critic.name]) / float(trial.values[generator.name])
+        sides[_FASTER[0] if ratio > _MUCH else _FASTER[2] if ratio < 1 / _MUCH else _FASTER[1]].append(trial)
+    parts = []
+    for side, trials in sides.items():
+        kinds = Counter(view.end(trial) for trial in trials if view.failed(trial))
+        if trials:
+            most = f", mostly {kinds.most_common(1)[0][0]}" if kinds else ""
+            parts.append(f"{side}: {kinds.total()} of {len(trials)} failed{most}")
+    return " With " + "; ".join(parts) + "."
 
 
 def _range(trials: Sequence[TrialRecord], dimension: Dimension) -> str:
