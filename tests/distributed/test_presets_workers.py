@@ -51,23 +51,23 @@ def shared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", NAMES_8)
 def test_any_number_of_workers_trains_the_same_preset(pool: WorkerPool, alone: Any, name: str, workers: int) -> None:
     expected, answers = alone(name), pool.run(train_preset, name, workers=workers)
-    assert {tensor.dtype for entry, tensor in expected["tensors"].items() if "weight" in entry} == {torch.float64}
+    coarse = {entry for entry, tensor in expected["tensors"].items() if tensor.dtype == torch.float32}
+    assert all(entry.endswith("/step") for entry in coarse), "only Adam's counter is float32"
     for answer in answers:
         torch.testing.assert_close(
             shared(answer["tensors"]), shared(expected["tensors"]), atol=TOLERANCE, rtol=TOLERANCE
         )
         for row, other in zip(answer["history"], expected["history"], strict=True):
             assert row == pytest.approx(other, rel=TOLERANCE, abs=TOLERANCE)
-    remembered = [
-        answer["tensors"][entry]
+    memories = [
+        (entry, answer["tensors"][entry])
         for answer in answers
-        for entry in sorted(answer["tensors"].keys())
+        for entry in answer["tensors"]
         if entry.startswith("memory/")
     ]
-    assert len(remembered) == (4 if name == "rbm-8" else 0)
-    for answer in answers:
-        for entry in answer["tensors"].keys() - shared(answer["tensors"]).keys():
-            assert torch.equal(answer["tensors"][entry], expected["tensors"][entry]), entry  # binary chains
+    assert len(memories) == (4 if name == "rbm-8" else 0)
+    for entry, tensor in memories:
+        assert torch.equal(tensor, expected["tensors"][entry]), entry  # chains are binary
 
 
 @pytest.mark.parametrize("name", NAMES_8)
