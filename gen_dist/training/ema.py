@@ -32,8 +32,8 @@ class Ema:
             return
         decay, averaged, current = self._pairs[player]
         rate = torch.where(halted, 0.0, 1.0 - min(decay, (1 + step) / (10 + step)))
-        for average, weight in zip(averaged, current, strict=True):
-            average.lerp_(weight, rate.to(average.dtype))
+        rates = {dtype: rate.to(dtype) for dtype in {average.dtype for average in averaged}}
+        torch._foreach_lerp_(averaged, current, [rates[average.dtype] for average in averaged])
 
     @torch.no_grad()
     def copy_to(self, learner: Learner) -> None:

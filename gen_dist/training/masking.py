@@ -6,16 +6,22 @@ import torch
 from torch import Tensor
 
 
+def clones(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """A copy of each tensor."""
+    return list(torch._foreach_clone(list(tensors))) if tensors else []
+
+
 def restore_where(flag: Tensor, targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     """Set each target back to its value where the flag (a boolean scalar on the device) is raised."""
-    for target, value in zip(targets, values, strict=True):
-        target.copy_(torch.where(flag, value, target))
+    if targets:
+        kept = [torch.where(flag, value, target) for target, value in zip(targets, values, strict=True)]
+        torch._foreach_copy_(list(targets), kept)
 
 
 def overwrite(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     """Set each target to its value."""
-    for target, value in zip(targets, values, strict=True):
-        target.copy_(value)
+    if targets:
+        torch._foreach_copy_(list(targets), list(values))
 
 
 def masked_step(optimizer: torch.optim.Optimizer, flag: Tensor) -> None:

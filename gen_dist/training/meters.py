@@ -1,5 +1,6 @@
 """Averages of metrics that stay on the device until somebody asks."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import final
 
@@ -12,23 +13,27 @@ class Meters:
     """Collects scalars by "<phase>/<name>" and averages each over the steps since the last reading."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        # One vector for each set of names: a step adds all its metrics at once.
+        self._sums: dict[tuple[str, ...], Tensor] = {}
+        self._counts: dict[tuple[str, ...], int] = {}
 
     def add(self, phase: str, metrics: Mapping[str, Tensor]) -> None:
         """Take in one step's metrics without waiting for the device."""
-        for name, value in metrics.items():
-            key = f"{phase}/{name}"
-            value = value.detach().to(torch.float64)
-            self._sums[key] = self._sums[key] + value if key in self._sums else value
-            self._counts[key] = self._counts.get(key, 0) + 1
+        keys = tuple(f"{phase}/{name}" for name in metrics)
+        values = torch.stack([value.detach() for value in metrics.values()]).to(torch.float64)
+        self._sums[keys] = self._sums[keys] + values if keys in self._sums else values
+        self._counts[keys] = self._counts.get(keys, 0) + 1
 
     def read(self) -> dict[str, float]:
         """The averages, by name, and start afresh. The one place where the host waits for the device."""
         if not self._sums:
             return {}
-        totals = torch.stack(list(self._sums.values())).tolist()
-        averages = {key: total / self._counts[key] for key, total in zip(self._sums, totals, strict=True)}
+        totals: dict[str, float] = defaultdict(float)
+        counts: dict[str, int] = defaultdict(int)
+        names = [(name, self._counts[keys]) for keys in self._sums for name in keys]
+        for (name, count), total in zip(names, torch.cat(list(self._sums.values())).tolist(), strict=True):
+            totals[name] += total
+            counts[name] += count
         self._sums.clear()
         self._counts.clear()
-        return averages
+        return {name: total / counts[name] for name, total in totals.items()}

@@ -20,7 +20,7 @@ from torch import Tensor
 from gen_dist.distributed.seeding import seed_for, seed_torch
 from gen_dist.distributed.world import World
 from gen_dist.learner import Context, Phase
-from gen_dist.training.masking import masked_step, overwrite, restore_where
+from gen_dist.training.masking import clones, masked_step, overwrite, restore_where
 from gen_dist.training.meters import Meters
 from gen_dist.training.state import TrainingState
 from gen_dist.types import ImageBatch, Moment
@@ -70,8 +70,7 @@ def step_phase(
     phase = state.phases[index]
     parameters = state.prepare_gradients(phase.player, moment)
     gradients = [p.grad for p in parameters if p.grad is not None]
-    before = [buffer.clone() for buffer in state.float_buffers]
-    counters = [buffer.clone() for buffer in state.integer_buffers]
+    before, counters = clones(state.float_buffers), clones(state.integer_buffers)
     memory = {m: dict(state.memory.get(m, {})) for m in world.share(settings.num_micro_batches)}
 
     averages = Averages(state.float_buffers, before, settings.num_micro_batches)
@@ -126,8 +125,8 @@ class Averages:
     def add(self, metrics: Mapping[str, Tensor], statistics: Mapping[str, Tensor]) -> None:
         """Take in what one micro-batch measured."""
         for totals, values in ((self.metrics, metrics), (self.statistics, statistics)):
-            for name, value in values.items():
-                weighted = value.detach() * self.weight
+            parts = torch._foreach_mul([value.detach() for value in values.values()], self.weight) if values else ()
+            for name, weighted in zip(values, parts, strict=True):
                 totals[name] = totals[name] + weighted if name in totals else weighted
         if self.changes:
             for change, buffer, value in zip(self.changes, self.buffers, self.before, strict=True):

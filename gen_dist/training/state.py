@@ -18,6 +18,7 @@ class TrainingState:
 
     Attributes:
         learner: on its device, in training mode.
+        parameters: of each player, those included that do not move now.
         optimizers: one per player.
         ema: averaged weights.
         memory: what each micro-batch of this worker remembers, by its number.
@@ -36,8 +37,10 @@ class TrainingState:
         self.players = dict(learner.players)
         self.phases = tuple(learner.phases)
         self._check_contract()
+        # Listed once: a walk through a module's tree takes as long as a small kernel.
+        self.parameters = {name: list(player.module.parameters()) for name, player in self.players.items()}
         self.optimizers = {
-            name: build_optimizer(player.optimizer, list(player.module.parameters()), fused=fused)
+            name: build_optimizer(player.optimizer, self.parameters[name], fused=fused)
             for name, player in self.players.items()
         }
         self.ema = Ema(learner, self.players)
@@ -58,7 +61,7 @@ class TrainingState:
         """
         parameters = self.learner.active(player, moment)
         moving = set(parameters)
-        for parameter in self.players[player].module.parameters():
+        for parameter in self.parameters[player]:
             if parameter not in moving:
                 parameter.grad = None
             elif parameter.grad is None:
