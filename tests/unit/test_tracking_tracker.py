@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from tracking_fakes import FakeStore
 
@@ -206,3 +207,12 @@ def test_system_metrics_are_sampled_until_stopped(tmp_path: Path) -> None:
     assert values["system/process_memory_megabytes"] > 10.0
     assert len(samples) == count
     assert set(sample(tmp_path)) >= {"system/system_memory_usage_percentage", "system/disk_usage_percentage"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_in_use_is_sampled(tmp_path: Path) -> None:
+    held = torch.zeros(1 << 20, device="cuda")
+    values = sample(tmp_path)
+    assert values["system/gpu_0_memory_usage_megabytes"] > held.nbytes / 1e6
+    assert 0.0 < values["system/gpu_0_memory_usage_percentage"] <= 100.0
