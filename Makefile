@@ -16,7 +16,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tune: $(INSTALLED) ## search GAN settings on real handwritten digits, register the winner (about 5 minutes)
-	$(BIN)/python jobs/tune_gan.py --data digits
+	$(BIN)/python jobs/tune_gan.py --data digits --trials 12 --seeds 2 --time-budget 5m
 
 test: check ## static checks, then all tests (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest

@@ -12,7 +12,7 @@ T = TypeVar("T")
 converter = make_converter(forbid_extra_keys=True)
 
 
-def _said(error: BaseException, as_type: type | None) -> str:
+def _said(error: BaseException, as_type: Any) -> str:
     """What a field's own check said; cattrs' words where it said nothing."""
     return str(error) if isinstance(error, ValueError) and str(error) else format_exception(error, as_type)
 

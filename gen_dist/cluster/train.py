@@ -19,6 +19,7 @@ from ray.train import FailureConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from rich.console import Console
 
+from gen_dist.cluster.judging import on_spare_processors
 from gen_dist.cluster.session import connect, describe_resources, has_gpus
 from gen_dist.distributed.world import World
 from gen_dist.serialization import from_json, to_json
@@ -135,6 +136,7 @@ def _worker(settings: dict[str, str]) -> None:
         tracker=tracker_of(job) if world.rank == 0 else NoTracker(),
         ask=_Preemption().ask,
         console=Console(force_terminal=False),
+        elsewhere=on_spare_processors,
     )
     ray.train.report({"samples_seen": result.samples_seen})
 

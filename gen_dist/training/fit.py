@@ -37,6 +37,10 @@ def ignore_evaluation(_row: Row, _learner: Learner) -> None:
     """Nobody is told."""
 
 
+def ignore_checkpoint() -> None:
+    """Nobody is told."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observers:
@@ -45,10 +49,12 @@ class Observers:
     Attributes:
         report: called with every row of the history.
         evaluation: called with every evaluation, and the learner that was judged.
+        checkpoint: called before a checkpoint is taken: what was told so far must be as safe as the checkpoint.
     """
 
     report: Callable[[Row], None] = ignore_report
     evaluation: Callable[[Row, Learner], None] = ignore_evaluation
+    checkpoint: Callable[[], None] = ignore_checkpoint
 
 
 @final
@@ -76,7 +82,7 @@ def fit(
     training: Training,
     *,
     keeping: Keeping | None = None,
-    evaluate: Callable[[Learner, Moment], Row] | None = None,
+    evaluate: Callable[[Learner, Moment], Row | None] | None = None,
     evaluations: list[Row] | None = None,
     observers: Observers | None = None,
     ask: Callable[[], Request] = ask_nothing,
@@ -89,8 +95,9 @@ def fit(
     Args:
         training: fresh or restored.
         keeping: checkpoints; None keeps none.
-        evaluate: judges a finalised copy, on worker 0 while the others wait; adds its figures to a row.
-        evaluations: rows of the part of the run before a resume.
+        evaluate: judges a finalised copy, on worker 0 while the others wait, and returns its figures; None says that it
+            is judged elsewhere, and that whoever judges it adds the row to `evaluations`.
+        evaluations: rows of the part of the run before a resume; new ones are added to it.
         observers: who is told.
         ask: what the outside wants, polled between reports.
         clock: seconds, for checkpoints by wall time.
@@ -99,7 +106,7 @@ def fit(
         Diverged: a gradient was not finite.
     """
     observers = Observers() if observers is None else observers
-    judged: list[Row] = [] if evaluations is None else list(evaluations)
+    judged: list[Row] = [] if evaluations is None else evaluations
     settings, main = training.settings, training.world.rank == 0
     last_checkpoint = clock()
     while not training.finished:
@@ -117,11 +124,12 @@ def fit(
             and (training.finished or _crossed(before, after, settings.evaluate_every_images))
         ):
             learner = training.evaluation_copy()
-            judged.append(
-                {"samples_seen": float(after), "seconds": training.seconds, **evaluate(learner, training.moment)}
-            )
-            observers.evaluation(judged[-1], learner)
+            figures = evaluate(learner, training.moment)
+            if figures is not None:
+                judged.append({"samples_seen": float(after), "seconds": training.seconds, **figures})
+                observers.evaluation(judged[-1], learner)
         if keeping and (save or training.finished or _crossed(before, after, settings.checkpoint_every_images)):
+            observers.checkpoint()
             checkpoint = capture(training, config=keeping.config, data_digest=keeping.data_digest, evaluations=judged)
             if keeping.writer is not None:
                 keeping.writer.submit(checkpoint)

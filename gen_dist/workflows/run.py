@@ -25,6 +25,7 @@ from gen_dist.training.checkpointing import CheckpointWriter, latest_checkpoint
 from gen_dist.training.fit import FitResult, Keeping, Observers, Request, ask_nothing, fit
 from gen_dist.training.training import Diverged, Row, Training
 from gen_dist.types import Moment
+from gen_dist.workflows.elsewhere import Elsewhere, Pending, here_only
 from gen_dist.workflows.job import BUNDLE, CHECKPOINTS, RESULT, SAMPLES, STOP_REQUEST, RunJob, RunResult
 from gen_dist.workflows.judging import make_judge
 from gen_dist.workflows.pictures import sample_sheet
@@ -41,6 +42,7 @@ def work(
     tracker: Tracker | None = None,
     ask: Callable[[], Request] = ask_nothing,
     console: Console | None = None,
+    elsewhere: Elsewhere = here_only,
 ) -> RunResult:
     """Take a run from where it is to its end; every worker of it calls this and gets the same answer.
 
@@ -51,6 +53,7 @@ def work(
         tracker: whom worker 0 tells.
         ask: what the outside wants of this worker.
         console: where worker 0 shows progress.
+        elsewhere: judges models on processors that are spare while worker 0 trains on.
 
     Raises:
         ValueError: the run, its data or its checkpoints don't fit each other.
@@ -73,7 +76,7 @@ def work(
         if world.rank > 0:
             return _follow(job, training, ask)
         judge = None if job.judging is None else make_judge(job.judging, dataset, device, console)
-        lead = Lead(job, training, dataset, judge, tracker or NoTracker(), console or Console())
+        lead = Lead(job, training, dataset, judge, tracker or NoTracker(), console or Console(), elsewhere)
         return lead.run(checkpoint, ask)
     finally:
         stream.close()
@@ -91,21 +94,27 @@ class Lead:
         judge: Evaluator | None,
         tracker: Tracker,
         console: Console,
+        elsewhere: Elsewhere,
     ) -> None:
         self.job, self.training, self.dataset = job, training, dataset
         self.judge, self.tracker, self.console = judge, tracker, console
         self.record: EvaluationRecord | None = None
+        self._elsewhere = elsewhere
+        self._evaluations: list[Row] = []
+        self._pending: list[Pending] = []
         self._began = time.monotonic()
         self._last_look = self._began
 
     def run(self, checkpoint: Checkpoint | None, ask: Callable[[], Request]) -> RunResult:
         """Train to the end, or to where it diverges or is stopped; write down how it ended."""
         self._introduce(checkpoint)
+        self._evaluations = [] if checkpoint is None else list(checkpoint.evaluations)
         writer = CheckpointWriter(self.job.folder.child(CHECKPOINTS), keep=self.job.config.training.keep_checkpoints)
         with RunProgress(self.job.name, self.job.config.training.images, self.console) as progress:
             observers = Observers(
                 report=lambda row: self._tell(row, progress),
                 evaluation=lambda row, learner: self._tell_evaluation(row, learner, progress),
+                checkpoint=self.tracker.flush,
             )
             try:
                 result = self._ended(
@@ -113,7 +122,7 @@ class Lead:
                         self.training,
                         keeping=_keeping(self.job, writer),
                         evaluate=None if self.judge is None else self._judge,
-                        evaluations=[] if checkpoint is None else checkpoint.evaluations,
+                        evaluations=self._evaluations,
                         observers=observers,
                         ask=lambda: max(ask(), self._own_request()),
                     )
@@ -147,6 +156,18 @@ class Lead:
     def _tell(self, row: Row, progress: RunProgress) -> None:
         progress.report(row)
         self._log(row)
+        self._collect(progress, wait=self.training.finished)
+
+    def _collect(self, progress: RunProgress, *, wait: bool) -> None:
+        """Take in what was judged elsewhere meanwhile; at the end of the run, all of it."""
+        for pending in list(self._pending):
+            record = pending.answer(wait=wait)
+            if record is None:
+                continue
+            self._pending.remove(pending)
+            row = {"samples_seen": pending.samples_seen, "seconds": pending.seconds, **record.metrics}
+            self._evaluations.append(row)
+            self._tell_evaluation(row, pending.learner, progress)
 
     def _tell_evaluation(self, row: Row, learner: Learner, progress: RunProgress) -> None:
         progress.evaluation(row)
@@ -157,9 +178,16 @@ class Lead:
             self.tracker.log_image(picture.image, key)
             self.job.folder.write_bytes(key, picture.png)
 
-    def _judge(self, learner: Learner, _moment: Moment) -> Row:
+    def _judge(self, learner: Learner, moment: Moment) -> Row | None:
+        """The figures; None when a spare processor works them out. The last model is always judged here."""
         assert self.judge is not None, "fit evaluates only with a judge"
-        self.record = self.judge.evaluate(learner, ema=bool(self.training.state.ema.weights))
+        ema = bool(self.training.state.ema.weights)
+        if not self.training.finished:
+            answer = self._elsewhere(self.job, learner, self.dataset.spec, ema)
+            if answer is not None:
+                self._pending.append(Pending(answer, float(moment.samples_seen), self.training.seconds, learner))
+                return None
+        self.record = self.judge.evaluate(learner, ema=ema)
         return dict(self.record.metrics)
 
     def _own_request(self) -> Request:

@@ -131,7 +131,6 @@ class Trial:
 
     def _evaluated(self, row: Row, learner: Learner) -> None:
         """Write checkpoint, sheet and record, in this order: the record names the other two."""
-        self._evaluations.append(row)
         folder = open_storage(self.job.study).child(trial_folder(self.record.id))
         checkpoints = folder.child(CHECKPOINTS)
         key = write_checkpoint(
@@ -182,7 +181,8 @@ def concluded(
     """The record of a trial that has ended, with its diagnosis."""
     objective = getattr(config.model, "objective", None)
     outcome = diagnose(record.trace, record.evaluations, objective=objective, anchors=anchors, divergence=divergence)
-    score = WORST_SCORE if record.score is None else record.score
+    broken = record.score is None or outcome.kind == "diverged"  # numbers may explode before they stop being finite
+    score = WORST_SCORE if broken else record.score
     stopped_early = stopped_early and record.spent.images < config.training.images
     return replace(record, state="finished", outcome=outcome, score=score, stopped_early=stopped_early)
 

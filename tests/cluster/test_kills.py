@@ -21,7 +21,7 @@ from gen_dist.config import override
 from gen_dist.data.dataset import open_dataset
 from gen_dist.presets import preset
 from gen_dist.training.checkpoint import complete_keys
-from gen_dist.workflows.job import CHECKPOINTS, RunJob, create_run, read_result
+from gen_dist.workflows.job import CHECKPOINTS, Judging, RunJob, create_run, read_result
 
 ROUNDS = 120
 SETTINGS = {
@@ -140,6 +140,24 @@ def test_a_killed_worker_is_replaced_and_two_workers_learn_what_one_learns(
     for name, tensor in one.items():
         # Float32 sums in another order, amplified by 120 rounds of a game.
         assert (two[name].float() - tensor.float()).abs().max() < 2e-2, name
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_spare_processor_judges_while_the_run_trains_on(digits: Path, tmp_path: Path) -> None:
+    config = override(preset("dcgan-8"), {**SETTINGS, "training.evaluate_every_images": 960})
+    job = RunJob(
+        name="judged",
+        runs=str(tmp_path),
+        config=config,
+        data=str(digits),
+        data_digest=open_dataset(digits).digest,
+        judging=Judging(extractor="random", num_samples=200, num_scored=0),
+    )
+    create_run(job)
+    result = run_on_ray(job, Workers(1, 1), Console(quiet=True))
+    assert sorted(row["samples_seen"] for row in result.evaluations) == [960, 1920, 2880, 3840]
+    assert all(row["frechet_distance"] > 0 for row in result.evaluations)
+    assert job.folder.list("judging") == []
 
 
 def test_more_workers_than_micro_batches_is_refused_before_anything_starts(digits: Path, tmp_path: Path) -> None:
