@@ -25,7 +25,6 @@ from gen_dist.tuning.records import TrialRecord
 from gen_dist.workflows.job import Judging
 from gen_dist.workflows.study import StudySettings, new_study
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's use of SQLAlchemy
 SMALL = {"model.generator_channels": 8, "model.critic_channels": 8, "training.batch_size": 32}
 PROGRAM = "import sys; from gen_dist.cli import main; sys.exit(main())"
 NUM_TRIALS = 5

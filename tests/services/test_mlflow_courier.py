@@ -15,8 +15,6 @@ from gen_dist.tracking.courier_process import PROCESS
 from gen_dist.tracking.mlflow_tracker import MLflowTracker
 from gen_dist.tracking.spool import RunIdentity
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's use of SQLAlchemy
-
 PATIENCE_SECONDS = 120.0
 
 

@@ -15,8 +15,6 @@ from gen_dist.tracking.mlflow_tracker import MLflowTracker
 from gen_dist.tracking.spool import RunIdentity
 from gen_dist.tracking.tracker import DatasetRecord
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's use of SQLAlchemy
-
 PATIENCE_SECONDS = 120.0
 CANARY = "canary-77aa01"
 

@@ -25,8 +25,6 @@ from gen_dist.tracking.registry import Registration, load_registered, register
 from gen_dist.tracking.registry_store import RegistryError
 from gen_dist.types import DataSpec
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's use of SQLAlchemy
-
 PROTOCOL = '{"split": "test"}'
 NAME = "digits"
 

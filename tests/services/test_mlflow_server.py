@@ -31,9 +31,6 @@ from gen_dist.tracking.store import MLflowStore
 from gen_dist.tracking.tracker import DatasetRecord
 from gen_dist.types import DataSpec
 
-# MLflow's use of SQLAlchemy
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
-
 # Long enough for a server on two busy cores; everything here ends as soon as it is done.
 PATIENCE_SECONDS = 120.0
 

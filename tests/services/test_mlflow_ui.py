@@ -13,8 +13,6 @@ from gen_dist.commands.ui import ui
 from gen_dist.tracking.mlflow_tracker import MLflowTracker
 from gen_dist.tracking.spool import RunIdentity
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's use of SQLAlchemy
-
 
 def test_it_serves_this_machine_only_and_ends_on_ctrl_c(tmp_path: Path) -> None:
     tracker = MLflowTracker(RunIdentity(name="shown"), tmp_path / "spool", system_metrics_every_seconds=None)
