@@ -49,7 +49,7 @@ def train(
     Examples:
         gen-dist train dcgan-8 --data digits
         gen-dist train vae-8 --data digits --training.images 100000 --seed 1
-        gen-dist train dcgan-32 --data s3://bucket/faces --runs s3://bucket/runs --workers 2:8 \\
+        gen-dist train dcgan-32 --data s3://bucket/faces --runs s3://bucket/runs --workers 2:8 \
             --training.num-micro-batches 8
         gen-dist train --resume dcgan-8-1a2b3c
 

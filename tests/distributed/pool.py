@@ -43,8 +43,9 @@ class WorkerPool:
         return [answer for _, answer in answers]
 
     def close(self) -> None:
-        for connection, process in zip(self.connections, self.processes, strict=True):
+        for connection in self.connections:
             connection.send(None)
+        for process in self.processes:
             process.join(timeout=10)
 
 
