@@ -10,6 +10,7 @@ from gen_dist.cluster.study import run_study, study_tracker
 from gen_dist.config import override
 from gen_dist.data.storage import open_storage
 from gen_dist.presets import preset as preset_named
+from gen_dist.tracking.location import redact, store_uri
 from gen_dist.tuning.ledger import open_ledger
 from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.durations import seconds_of
@@ -145,3 +146,5 @@ def tune(
             champion = f"models:/{registration.name}@{registration.alias}"
             console.print(f"draw from it: gen-dist sample {champion} -n 64 --seed 0 --out grid.png", highlight=False)
     tracker.finish()
+    if terms.experiment is not None:
+        console.print(f"MLflow: {redact(store_uri())}; look at it with: gen-dist ui", highlight=False, soft_wrap=True)
