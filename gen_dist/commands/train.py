@@ -15,7 +15,7 @@ from gen_dist.presets import preset as preset_named
 from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.evaluate import record_view
 from gen_dist.workflows.extractor import ExtractorChoice
-from gen_dist.workflows.job import Judging, RunJob, RunResult, create_run, open_run
+from gen_dist.workflows.job import Judging, RunJob, RunResult, create_run, open_run, read_result
 from gen_dist.workflows.names import unique_name
 from gen_dist.workflows.registration import register_run
 
@@ -111,7 +111,11 @@ def _configured(preset: str | None, seed: int | None, overrides: Mapping[str, An
 def _resumed(name: str, runs: str, preset: str | None, overrides: Mapping[str, Any] | None, seed: int | None) -> RunJob:
     if preset is not None or overrides or seed is not None:
         raise ValueError("--resume goes on with the run's own settings: leave out the preset, --seed and overrides")
-    return open_run(_absolute(runs), name)
+    job = open_run(_absolute(runs), name)
+    result = read_result(job)
+    if result is not None and result.finished:
+        raise ValueError(f"run {name!r} is finished; its model is {result.bundle}")
+    return job
 
 
 def _absolute(uri: str) -> str:

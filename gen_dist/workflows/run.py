@@ -137,6 +137,7 @@ class Lead:
     def _introduce(self, checkpoint: Checkpoint | None) -> None:
         """Tell the tracker what this run is; after a resume also its history, of which nothing arrives twice."""
         config, dataset, tracker = self.job.config, self.dataset, self.tracker
+        self.job.folder.delete(STOP_REQUEST)  # one that came too late for the run's last incarnation
         tracker.start()
         tracker.log_params({**paths(config), "family": family_of(config.model).name, "data": self.job.data})
         tracker.log_dataset(
@@ -204,6 +205,8 @@ class Lead:
         return Request.NOTHING
 
     def _ended(self, fitted: FitResult) -> RunResult:
+        if fitted.finished and self.judge is not None and self.record is None:  # killed before it was judged
+            self._judge(self.training.evaluation_copy(), fitted.moment)
         bundle = self._keep_bundle() if fitted.finished else None
         return self._result(finished=fitted.finished, evaluations=fitted.evaluations, bundle=bundle)
 
