@@ -6,6 +6,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from gen_dist.config import RunConfig
+from gen_dist.data.dataset import open_dataset
+from gen_dist.tracking.lineage import describe_phases
 from gen_dist.tracking.tracker import DatasetRecord, Tracker
 from gen_dist.tuning.ledger import Ledger
 from gen_dist.tuning.records import TrialRecord
@@ -54,6 +57,8 @@ def _track(view: StudyView, report: Report, tracker: Tracker) -> None:
     tracker.log_dataset(
         DatasetRecord(name=study.data_uri.rstrip("/").rsplit("/", 1)[-1], digest=study.data_digest, uri=study.data_uri)
     )
+    model = RunConfig.from_json(study.base_config).model
+    tracker.log_text(describe_phases(model.build(open_dataset(study.data_uri).spec)), "phases.txt")
     tracker.log_text(report.html, REPORT)
     for name, png in report.figures.items():
         tracker.log_image(Image.open(io.BytesIO(png)), f"{FIGURES}/{name}")
