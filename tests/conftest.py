@@ -1,5 +1,6 @@
 """What every test runs under: checked types, one thread, a clean environment and a folder of its own."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -79,6 +80,15 @@ def one_thread() -> Iterator[None]:
 def own_folder(clean_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs in an empty folder, so that what it writes to a relative path is nobody else's."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def audible_loggers() -> None:
+    """Libraries configure logging when they start services; what one test started must not silence another's log."""
+    logging.disable(logging.NOTSET)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("gen_dist") and isinstance(logger, logging.Logger):
+            logger.disabled, logger.propagate = False, True
 
 
 @pytest.fixture(autouse=True)

@@ -126,7 +126,11 @@ def _trial(config: dict[str, Any], study_uri: str, judging: str) -> None:
         data_digest=ledger.study.data_digest,
         judging=from_json(judging, Judging),
     )
-    run_trial(job, _report, _device())
+    try:
+        run_trial(job, _report, _device())
+    except Exception as error:
+        ledger.write_trial(replace(ledger.trial(record.id), state="failed", error=f"{type(error).__name__}: {error}"))
+        raise
 
 
 def _report(news: News) -> None:
@@ -228,9 +232,10 @@ class _Bookkeeper(Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
         """A trial crashed: that is an outcome of the trial, and not the end of the study."""
-        cause = str(trial.get_error() or "its process died").strip().splitlines()[-1]
-        record = replace(trial_called(self._ledger, trial.trial_id, trial.config), state="failed", error=cause)
-        self._ledger.write_trial(record)
+        record = trial_called(self._ledger, trial.trial_id, trial.config)
+        if record.error is None:
+            record = replace(record, state="failed", error="its process died")
+            self._ledger.write_trial(record)
         self._watcher.ended(record)
 
 

@@ -151,8 +151,9 @@ class Trial:
             sample_sheet=None if picture is None else f"{trial_folder(self.record.id)}/{SHEET}",
         )
         self.ledger.write_trial(self.record)
-        for old in complete_keys(checkpoints)[self.config.training.keep_checkpoints :]:
-            checkpoints.delete(old)
+        if self.ledger.study.scheduler != "pbt":  # in a population, another trial may go on from any of them
+            for old in complete_keys(checkpoints)[self.config.training.keep_checkpoints :]:
+                checkpoints.delete(old)
         self.tell(News(record=self.record, rows=list(self._rows), evaluation=row))
         self._rows.clear()
 

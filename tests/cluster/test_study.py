@@ -116,7 +116,9 @@ def test_a_population_copies_weights_and_moments_and_changes_only_what_may_chang
     ledger = population(digits, tmp_path / "population")
     run_study(ledger, NoTracker(), Console(quiet=True), resources=Resources(cpus=0.5), seconds=None)
     trials = {trial.id: trial for trial in ledger.trials()}
-    assert all(trial.state == "finished" for trial in trials.values())
+    assert {trial.state for trial in trials.values()} == {"finished"}, [
+        (t.id, t.state, t.error) for t in trials.values()
+    ]
     taken_over = [trial for trial in trials.values() if trial.parent is not None]
     assert taken_over, "no trial took over another's weights: the population was a random search"
     for trial in taken_over:
