@@ -25,7 +25,7 @@ WAIT_SECONDS = 600.0
 @final
 @dataclass(frozen=True, slots=True)
 class RemoteAnswer:
-    """See `gen_dist.workflows.run.Answer`."""
+    """See `gen_dist.workflows.elsewhere.Answer`."""
 
     task: "ray.ObjectRef[str]"
 

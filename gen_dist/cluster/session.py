@@ -14,13 +14,27 @@ _HEALTH_CHECK_SECONDS = "0.2"
 _GROUP_START_SECONDS = "15"
 
 
+GPU_SHARE = 0.25
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """What one trial takes of the cluster."""
+    """What one trial takes of the cluster.
+
+    Attributes:
+        cpus: processors; also the threads that it computes with.
+        gpus: GPUs, or a share of one; None is a quarter where there are any.
+    """
 
     cpus: float = 1.0
-    gpus: float = 0.0
+    gpus: float | None = None
+
+    def settled(self) -> "Resources":
+        """The same with a number of GPUs, as the cluster is now."""
+        if self.gpus is not None:
+            return self
+        return Resources(cpus=self.cpus, gpus=GPU_SHARE if has_gpus() else 0.0)
 
 
 def connect(console: Console, *, num_cpus: int | None = None, dashboard: bool = False) -> None:

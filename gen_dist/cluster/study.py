@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from gen_dist.cluster.session import Resources, connect, describe_resources, fits, has_gpus, how_many_fit
+from gen_dist.cluster.session import Resources, connect, describe_resources, fits, how_many_fit
 from gen_dist.cluster.tune import confirm, search
 from gen_dist.config import RunConfig, override
 from gen_dist.tracking.mlflow_tracker import MLflowTracker
@@ -22,7 +22,7 @@ from gen_dist.workflows.watcher import StudyWatcher
 
 
 def run_study(
-    ledger: Ledger, tracker: Tracker, console: Console, *, resources: Resources | None, seconds: float | None
+    ledger: Ledger, tracker: Tracker, console: Console, *, resources: Resources, seconds: float | None
 ) -> None:
     """Take a study from where it is to its end: search, then confirm.
 
@@ -30,7 +30,7 @@ def run_study(
         ledger: of the study.
         tracker: of the study itself.
         console: where to show progress.
-        resources: of one trial; None takes one CPU and, where there are GPUs, a quarter of one.
+        resources: of one trial; as many run at once as the cluster carries.
         seconds: of this call, instead of the study's own time budget.
 
     Raises:
@@ -41,21 +41,21 @@ def run_study(
     terms = terms_of(folder)
     budget = Budget(seconds if seconds is not None else terms.settings.time_budget_seconds)
     connect(console)
-    taken = resources or Resources(gpus=0.25 if has_gpus() else 0.0)
+    taken = resources.settled()
     console.print(
         f"study {ledger.study.name} in {folder.uri}, on {describe_resources()}", highlight=False, soft_wrap=True
     )
     if not fits(taken):
-        console.print(
-            f"no node has {taken.cpus:g} CPUs and {taken.gpus:g} GPUs now: waiting for one (Ctrl-C to give up)"
-        )
+        console.print(f"no node has {taken.cpus:g} CPUs and {taken.gpus} GPUs now: waiting for one (Ctrl-C to give up)")
     with StudyWatcher(ledger.study, folder, console, lambda name: child_tracker(ledger, terms, name)) as watcher:
         left = [t for t in ledger.trials() if t.state in ("pending", "running")]
         if left or len(ledger.trials()) < ledger.study.num_trials:
             search(ledger, terms.judging, resources=taken, watcher=watcher, budget=budget)
         conclude_running(ledger, watcher, over=budget.search_is_over())
-        if any(trial.state == "running" for trial in ledger.trials()):
-            raise KeyboardInterrupt
+        trials = ledger.trials()
+        unfinished = len(trials) < ledger.study.num_trials or any(t.state in ("pending", "running") for t in trials)
+        if unfinished and not budget.search_is_over():
+            raise KeyboardInterrupt  # Tune swallows Ctrl-C and returns as if the search were complete
         jobs = confirmation_jobs(ledger, terms, budget, taken)
         if jobs:
             watcher.confirming(len(jobs))

@@ -20,7 +20,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from rich.console import Console
 
 from gen_dist.cluster.judging import on_spare_processors
-from gen_dist.cluster.session import connect, describe_resources, has_gpus
+from gen_dist.cluster.session import Resources, connect, describe_resources, has_gpus, how_many_fit
 from gen_dist.distributed.world import World
 from gen_dist.serialization import from_json, to_json
 from gen_dist.tracking.mlflow_tracker import MLflowTracker
@@ -94,6 +94,8 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
     World(size=workers.most).share(job.config.training.num_micro_batches)
     connect(console, dashboard=True)  # without it, Ray Train complains of its absence all the time
     console.print(f"training on {describe_resources()}", highlight=False)
+    if how_many_fit(Resources(gpus=1.0 if has_gpus() else 0.0)) < workers.fewest:
+        console.print(f"the cluster has no room for {workers.fewest} workers now: waiting for it (Ctrl-C to give up)")
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"job": to_json(job)},
@@ -108,6 +110,7 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
             failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=3),
         ),
     )
+    job.folder.delete(STOP_REQUEST)  # one that came too late for the run's last incarnation
     with _stopping_on_signals(console, lambda: job.folder.write_bytes(STOP_REQUEST, b"")):
         trainer.fit()
     result = read_result(job)

@@ -76,7 +76,7 @@ def search(
             search_alg=None if population else searcher,
             scheduler=_scheduler(study),
             num_samples=1 if population else -1,
-            time_budget_s=budget.for_search(),
+            time_budget_s=budget.left_for_search(),
             reuse_actors=True,
         ),
         run_config=ray.tune.RunConfig(
@@ -99,7 +99,7 @@ def confirm(jobs: Sequence[ConfirmationJob], *, resources: Resources, watcher: S
         job = waiting.pop(ready[0])
         try:
             record = from_json(ray.get(ready[0]), ConfirmationRecord)
-        except (ray.exceptions.RayTaskError, ray.exceptions.WorkerCrashedError) as error:
+        except ray.exceptions.RayError as error:
             record = replace(job.record, state="failed", error=str(error).strip().splitlines()[-1])
             open_ledger(open_storage(job.study)).write_confirmation(record)
         watcher.confirmed(record)
@@ -240,8 +240,9 @@ class _Bookkeeper(Callback):  # type: ignore[misc]
 
 
 def _quiet_process() -> None:
-    """One thread for each trial, as many as its CPUs; and no line in the log for every pointer that Ray stores."""
-    torch.set_num_threads(1)
+    """As many threads as the trial has CPUs, and no line in the log for every pointer that Ray stores."""
+    assigned = ray.get_runtime_context().get_assigned_resources()
+    torch.set_num_threads(max(1, int(assigned.get("CPU", 1))))
     logging.getLogger("ray").setLevel(logging.WARNING)
 
 

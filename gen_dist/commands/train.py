@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.evaluate import record_view
 from gen_dist.workflows.extractor import ExtractorChoice
 from gen_dist.workflows.job import Judging, RunJob, RunResult, create_run, open_run, read_result
+from gen_dist.workflows.judging import with_shared_classifier
 from gen_dist.workflows.names import unique_name
 from gen_dist.workflows.registration import register_run
 
@@ -61,7 +63,7 @@ def train(
         name: of the run; made up from the preset when left out.
         resume: name of a run to go on with, with its own settings.
         seed: of weights, noise and data order.
-        time_budget_seconds: stop after this much training.
+        time_budget_seconds: stop after this much training, counted anew at every --resume.
         extractor: of features for the Frechet distance and its kin.
         inception_weights: safetensors file, for --extractor inception.
         num_samples: images drawn for an evaluation.
@@ -73,7 +75,7 @@ def train(
     """
     console = Console()
     if resume is not None:
-        job = _resumed(resume, runs, preset, overrides, seed)
+        job = replace(_resumed(resume, runs, preset, overrides, seed), time_budget_seconds=time_budget_seconds)
     else:
         config = _configured(preset, seed, overrides)
         dataset = dataset_of(data, console)
@@ -83,16 +85,22 @@ def train(
             config=config,
             data=_absolute(dataset.uri),
             data_digest=dataset.digest,
-            judging=Judging(extractor=extractor, inception_weights=inception_weights, num_samples=num_samples)
+            judging=Judging(
+                extractor=extractor,
+                inception_weights=_absolute(inception_weights) if inception_weights else None,
+                num_samples=num_samples,
+            )
             if evaluate
             else None,
             experiment=experiment if track else None,
             time_budget_seconds=time_budget_seconds,
         )
     how_many = Workers.parse(workers)
+    alone = how_many.most == 1 and not os.environ.get("RAY_ADDRESS")
+    if resume is None and not alone and job.judging is not None:
+        job = replace(job, judging=with_shared_classifier(job.judging, dataset_of(data, console), job.folder, console))
     if resume is None:
         create_run(job)
-    alone = how_many.most == 1 and not os.environ.get("RAY_ADDRESS")
     result = run_here(job, console) if alone else run_on_ray(job, how_many, console)
     _tell(job, result, console)
     if register is not None and result.finished:

@@ -1,6 +1,7 @@
 """`gen-dist tune`: what makes a GAN stable on this data."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -116,18 +117,17 @@ def tune(
                 seed=seed,
             ),
             judging=Judging(
-                extractor=extractor, split="validation", num_samples=num_samples, inception_weights=inception_weights
+                extractor=extractor,
+                split="validation",
+                num_samples=num_samples,
+                inception_weights=None if inception_weights is None else str(Path(inception_weights).absolute()),
             ),
             experiment=experiment if track else None,
             register=registered_name(dataset.uri) if register is None else register,
             console=console,
         )
     folder = root.child(resume or str(name))
-    resources = (
-        None
-        if gpus_per_trial is None and cpus_per_trial == 1.0
-        else Resources(cpus=cpus_per_trial, gpus=gpus_per_trial or 0.0)
-    )
+    resources = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial)
     seconds = None if resume is None or time_budget is None else seconds_of(time_budget)
     ledger = open_ledger(folder)
     tracker = study_tracker(ledger)
@@ -140,11 +140,10 @@ def tune(
         raise
     view = finish_study(ledger, tracker, console)
     terms = terms_of(ledger.storage)
-    if terms.register:
-        registration = register_winner(ledger, view, terms.register, terms.judging, experiment, console)
-        if registration is not None:
-            champion = f"models:/{registration.name}@{registration.alias}"
-            console.print(f"draw from it: gen-dist sample {champion} -n 64 --seed 0 --out grid.png", highlight=False)
-    tracker.finish()
+    try:
+        if terms.register:
+            register_winner(ledger, view, terms.register, terms.judging, terms.experiment or experiment, console)
+    finally:
+        tracker.finish()
     if terms.experiment is not None:
         console.print(f"MLflow: {redact(store_uri())}; look at it with: gen-dist ui", highlight=False, soft_wrap=True)

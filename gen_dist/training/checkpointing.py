@@ -35,7 +35,6 @@ class CheckpointWriter:
     Args:
         storage: the folder that holds the checkpoints of one run.
         keep: how many complete checkpoints stay.
-        on_written: called from the thread with each key that became visible.
         pause: waits between attempts; tests pass one that does not.
     """
 
@@ -44,13 +43,11 @@ class CheckpointWriter:
         storage: Storage,
         *,
         keep: int,
-        on_written: Callable[[str], None] | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.storage = storage
         self.keep = keep
         self.last_key: str | None = None
-        self._on_written = on_written
         self._pause = pause
         self._failure: Exception | None = None
         self._queue: queue.Queue[Checkpoint | None] = queue.Queue(maxsize=1)
@@ -92,14 +89,12 @@ class CheckpointWriter:
             try:
                 key = write_checkpoint(self.storage, checkpoint)
                 self._failure, self.last_key = None, key
-                self._prune()
-            except (OSError, ValueError) as error:  # a full disk, an unreachable or refusing object store
+            except Exception as error:  # noqa: BLE001 - a full disk, a refusing store; a dead thread would hang the run
                 self._failure = error
                 if attempt + 1 < _ATTEMPTS:
                     self._pause(_FIRST_PAUSE_SECONDS * 2**attempt)
             else:
-                if self._on_written is not None:
-                    self._on_written(key)
+                self._prune()
                 return
         warnings.warn(
             f"checkpoint {checkpoint.key} could not be written below {self.storage.uri}: {self._failure}; "
@@ -110,9 +105,13 @@ class CheckpointWriter:
 
     def _prune(self) -> None:
         """Delete all but the newest; the manifest goes first, so that no half-deleted one looks complete."""
-        for key in complete_keys(self.storage)[self.keep :]:
-            self.storage.delete(f"{key}/{MANIFEST}")
-            self.storage.delete(key)
+        try:
+            for key in complete_keys(self.storage)[self.keep :]:
+                self.storage.delete(f"{key}/{MANIFEST}")
+                self.storage.delete(key)
+        except (OSError, ValueError) as error:  # say, credentials that may not delete: nothing is lost by it
+            message = f"old checkpoints below {self.storage.uri} stay, they can't be deleted: {error}"
+            warnings.warn(message, CheckpointWarning, stacklevel=2)
 
 
 def latest_checkpoint(storage: Storage) -> Checkpoint | None:

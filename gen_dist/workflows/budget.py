@@ -25,6 +25,11 @@ class Budget:
         """Seconds for the search."""
         return None if self._seconds is None else self._seconds * SEARCH_SHARE
 
+    def left_for_search(self) -> float | None:
+        """Seconds that are left of the search's share, at least one."""
+        share = self.for_search()
+        return None if share is None else max(1.0, share - (self._clock() - self._began))
+
     def search_is_over(self) -> bool:
         """Whether the search had its time."""
         share = self.for_search()

@@ -106,6 +106,8 @@ def _register(
         highlight=False,
         soft_wrap=True,
     )
+    draw = f"gen-dist sample models:/{name}@{registration.alias} -n 64 --seed 0 --out grid.png"
+    console.print(f"draw from it: {draw}", highlight=False, soft_wrap=True)
     return registration
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import final
@@ -102,6 +103,7 @@ class Lead:
         self._elsewhere = elsewhere
         self._evaluations: list[Row] = []
         self._pending: list[Pending] = []
+        self._seconds_before = training.seconds  # of the incarnations before this one: a budget is each one's own
         self._began = time.monotonic()
         self._last_look = self._began
 
@@ -124,7 +126,7 @@ class Lead:
                         evaluate=None if self.judge is None else self._judge,
                         evaluations=self._evaluations,
                         observers=observers,
-                        ask=lambda: max(ask(), self._own_request()),
+                        ask=lambda: self._request(ask, progress),
                     )
                 )
             except Diverged as diverged:
@@ -137,7 +139,6 @@ class Lead:
     def _introduce(self, checkpoint: Checkpoint | None) -> None:
         """Tell the tracker what this run is; after a resume also its history, of which nothing arrives twice."""
         config, dataset, tracker = self.job.config, self.dataset, self.tracker
-        self.job.folder.delete(STOP_REQUEST)  # one that came too late for the run's last incarnation
         tracker.start()
         tracker.log_params({**paths(config), "family": family_of(config.model).name, "data": self.job.data})
         tracker.log_dataset(
@@ -191,15 +192,27 @@ class Lead:
         self.record = self.judge.evaluate(learner, ema=ema)
         return dict(self.record.metrics)
 
+    def _request(self, ask: Callable[[], Request], progress: RunProgress) -> Request:
+        """What the outside and the run itself want; before a stop, what is judged elsewhere is waited for."""
+        request = max(ask(), self._own_request())
+        if request >= Request.STOP:
+            self._collect(progress, wait=True)
+        return request
+
     def _own_request(self) -> Request:
         """Stop when the time budget is spent, or when somebody wrote a request into the run's folder."""
         now = time.monotonic()
         budget = self.job.time_budget_seconds
-        if budget is not None and self.training.seconds >= budget:
+        if budget is not None and self.training.seconds - self._seconds_before >= budget:
             return Request.STOP
         if now - self._last_look >= _STOP_REQUEST_EVERY_SECONDS:
             self._last_look = now
-            if self.job.folder.exists(STOP_REQUEST):
+            try:
+                asked = self.job.folder.exists(STOP_REQUEST)
+            except (OSError, ValueError) as error:  # a store that is away for a while is no reason to stop training
+                warnings.warn(f"{self.job.folder.uri} can't be asked for a stop request: {error}", stacklevel=2)
+                return Request.NOTHING
+            if asked:
                 self.job.folder.delete(STOP_REQUEST)
                 return Request.STOP
         return Request.NOTHING
@@ -212,7 +225,7 @@ class Lead:
 
     def _diverged(self, diverged: Diverged) -> RunResult:
         self.console.print(f"{self.job.name}: {diverged}", style="bold red", highlight=False)
-        return self._result(finished=False, diverged=diverged.facts())
+        return self._result(finished=False, diverged=diverged.facts(), evaluations=self._evaluations)
 
     def _result(
         self,

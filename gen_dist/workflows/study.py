@@ -44,7 +44,6 @@ class StudySettings:
         confirm: how many configurations are trained again.
         num_seeds: how often each.
         time_budget_seconds: of the whole study, or None.
-        num_samples: images drawn for an evaluation.
         seed: of the search.
     """
 
@@ -59,7 +58,6 @@ class StudySettings:
     confirm: int = 2
     num_seeds: int = 3
     time_budget_seconds: float | None = None
-    num_samples: int = 1000
     seed: int = 0
 
 

@@ -44,7 +44,7 @@ class StudyWatcher:
         self._stack = ExitStack()
         self._live: Live | None = None
         # MLflow may take its time: the search must not wait for it.
-        self._finishers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish-tracking")
+        self._finishers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="finish-tracking")
 
     def __enter__(self) -> "StudyWatcher":
         if self._console.is_terminal:
