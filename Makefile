@@ -15,7 +15,7 @@ help: ## list the targets
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-tune: $(INSTALLED) ## search GAN settings on real handwritten digits, register the winner (about 5 minutes)
+tune: $(INSTALLED) ## search GAN settings on real handwritten digits, register the winner (5 minutes at the most)
 	$(BIN)/python jobs/tune_gan.py --data digits --trials 12 --seeds 2 --time-budget 5m
 
 test: check ## static checks, then all tests (under 10 minutes on 2 cores)

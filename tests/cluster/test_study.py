@@ -19,7 +19,7 @@ from gen_dist.data.storage import open_storage
 from gen_dist.presets import preset
 from gen_dist.tracking.registry import load_registered
 from gen_dist.tracking.tracker import NoTracker
-from gen_dist.training.checkpoint import read_checkpoint
+from gen_dist.training.checkpoint import complete_keys, read_checkpoint
 from gen_dist.tuning.ledger import Ledger, open_ledger
 from gen_dist.tuning.records import TrialRecord
 from gen_dist.workflows.job import Judging
@@ -126,11 +126,16 @@ def test_a_population_copies_weights_and_moments_and_changes_only_what_may_chang
         assert config.model.generator_channels == base.model.generator_channels
         assert config.training == base.training
         assert trial.checkpoint is not None
-        folder, key = trial.checkpoint.rsplit("/", 1)
-        checkpoint = read_checkpoint(open_storage(folder), key)
-        # The history is the winner's up to the exploit: longer than what this trial trained itself.
-        assert checkpoint.tensors["optimizers"]
-        assert len(checkpoint.history) > len(trial.trace) or checkpoint.moment.samples_seen == trial.spent.images
+        first = {name: history(ledger, name, newest=False)[0] for name in trials}
+        origin = history(ledger, trial.id, newest=True)[0]
+        assert origin != first[trial.id], "it went on from its own weights"
+        assert origin in [row for name, row in first.items() if name != trial.id]
+
+
+def history(ledger: Ledger, trial_id: str, *, newest: bool) -> list[dict[str, float]]:
+    """What a trial's newest or oldest checkpoint remembers; a copied one remembers the life of its origin."""
+    folder = ledger.storage.child(f"trials/{trial_id}/checkpoints")
+    return read_checkpoint(folder, complete_keys(folder)[0 if newest else -1]).history
 
 
 def test_a_preset_without_a_critic_is_refused(digits: Path, tmp_path: Path) -> None:
