@@ -146,8 +146,16 @@ class Learner(nn.Module, ABC):
     def phases(self) -> Sequence[Phase]:
         """The phases of one round, in the order in which they run."""
 
+    @property
+    def preparation_images(self) -> int | None:
+        """How many training images `prepare` wants (it gets no more than there are); None for one global batch."""
+        return None
+
     def prepare(self, batch: ImageBatch) -> None:
-        """Initialise from data, once, before the first round; every worker passes the same batch."""
+        """Initialise from data, once, before the first round; every worker passes the same batch.
+
+        A learner without phases is fitted when this returns: a baseline that has a closed form.
+        """
         return
 
     def active(self, player: str, moment: Moment) -> list[nn.Parameter]:
@@ -215,7 +223,9 @@ class Scores(Protocol):
 class Encodes(Protocol):
     """Can map images to latent vectors."""
 
-    def encode(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b z"]: ...
+    def encode(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b z"]:
+        """Latents, differentiable in the weights: who needs no gradient switches autograd off."""
+        ...
 
 
 @runtime_checkable
@@ -224,6 +234,30 @@ class Decodes(Protocol):
 
     def draw_latents(self, num: int) -> Float[Tensor, "n z"]: ...
     def decode(self, latents: Float[Tensor, "n z"]) -> UInt8[Tensor, "n c h w"]: ...
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """Can continue images whose upper rows are given."""
+
+    def complete(
+        self, images: UInt8[Tensor, "b c h w"], num_rows: int, *, temperature: float = 1.0
+    ) -> UInt8[Tensor, "b c h w"]:
+        """The images with all rows from number `num_rows` on drawn anew, given those above."""
+        ...
+
+
+@runtime_checkable
+class BuildsOn(Protocol):
+    """Is the second run of a two-stage family: it holds the first run's model, frozen, and trains on what that makes.
+
+    Attributes:
+        foundation: the first model. A fresh run fills it from a bundle (`RunConfig.foundation`) before its first round;
+            checkpoints and bundles hold it, so neither needs the other bundle again.
+    """
+
+    @property
+    def foundation(self) -> Learner: ...
 
 
 @runtime_checkable
@@ -239,6 +273,7 @@ CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("scores", Scores),
     ("encodes", Encodes),
     ("decodes", Decodes),
+    ("completes", Completes),
     ("classifies", Classifies),
 )
 

@@ -14,7 +14,7 @@ from gen_dist.models.paper import Paper
 from gen_dist.models.vae import vae
 from gen_dist.serialization import converter
 
-Kind = Literal["autoregressive", "flow", "vae", "boltzmann", "gan", "classifier"]
+Kind = Literal["autoregressive", "flow", "vae", "boltzmann", "markov", "gan", "classifier", "baseline", "composed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

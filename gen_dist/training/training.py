@@ -97,14 +97,17 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has drawn all its images."""
-        return self.moment.samples_seen >= self.settings.images
+        """Whether the run has drawn all its images; without phases, whether it is prepared."""
+        return self.moment.samples_seen >= (self.settings.images if self.state.phases else 1)
 
     def start(self) -> None:
         """Let the learner initialise itself from data. For a fresh run only; a restored one has done it before."""
-        batch = self.stream.take(0, self.settings.batch_size)
+        wanted = self.state.learner.preparation_images
+        size = self.settings.batch_size if wanted is None else min(wanted, self.stream.num_images)
         with seeded(seed_for("prepare", self.seed)), torch.no_grad():
-            self.state.learner.prepare(self._on_device(batch))
+            self.state.learner.prepare(self._on_device(self.stream.take(0, size)))
+        if not self.state.phases:
+            self.state.moment = Moment(round=1, samples_seen=size, stage_progress=1.0)
 
     def advance(self) -> Row:
         """Train until the next report is due, then read what was measured.
@@ -112,14 +115,14 @@ class Training:
         Raises:
             Diverged: a gradient was not finite; nothing has moved since.
         """
+        began = time.perf_counter()
         if self.moment.round == 0:
             self.start()
-        began = time.perf_counter()
         self._recent.clear()
-        for _ in range(self.settings.rounds_per_report - self.moment.round % self.settings.rounds_per_report):
+        due = self.settings.rounds_per_report - self.moment.round % self.settings.rounds_per_report
+        while due and not self.finished:
             self._round()
-            if self.finished:
-                break
+            due -= 1
         metrics = self._meters.read()
         self.seconds += time.perf_counter() - began
         failure = int(self.state.failure)

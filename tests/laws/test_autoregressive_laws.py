@@ -57,7 +57,8 @@ def test_no_value_sees_the_future(colours: int) -> None:
         """One number per value, a random mixture of its 256 logits, so that no dependence cancels."""
         generator = torch.Generator().manual_seed(2)
         mixture = torch.randn(256, dtype=DOUBLE, generator=generator)
-        return torch.einsum("bkchw,k->bchw", model.predict(values), mixture)
+        logits = model.predict(values, None).unflatten(1, (colours, 256))
+        return torch.einsum("bckhw,k->bchw", logits, mixture)
 
     jacobian = torch.autograd.functional.jacobian(mixed_logits, image)
     assert isinstance(jacobian, Tensor)
@@ -77,7 +78,7 @@ def test_the_reach_equals_its_drawing() -> None:
     config = PixelCNNConfig(features=32, output_features=32, num_blocks=1, first_kernel_size=3)
     model = pixelcnn(DataSpec(channels=1, height=5, width=5), config)
     image = torch.randn(1, 1, 5, 5, dtype=DOUBLE, requires_grad=True)
-    (slope,) = torch.autograd.grad(model.predict(image)[0, :, 0, 2, 2].square().sum(), image)
+    (slope,) = torch.autograd.grad(model.predict(image, None)[0, :, 2, 2].square().sum(), image)
     expected = torch.tensor([[cell == "1" for cell in row] for row in drawn])
     assert torch.equal(slope[0, 0] != 0.0, expected)
 
@@ -141,7 +142,7 @@ def test_a_low_probability_is_learned_away_by_the_phase() -> None:
     signal.deposit(parameters, 1.0)
     still = [name for name, parameter in model.named_parameters() if not parameter.grad.abs().sum() > 0]
     assert not still
-    masked = model.network[0]
+    masked = model.enter
     assert (masked.weight.grad[masked.mask == 0] == 0).all()
 
 

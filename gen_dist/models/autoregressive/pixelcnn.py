@@ -12,28 +12,21 @@ stack of masked convolutions has a blind spot to the upper right (see Gated Pixe
 | mask A, mask B (Fig. 2) | `gen_dist.nn.masked.causal_mask` |
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
-from rich.console import Console
-from rich.progress import track
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
-from gen_dist.losses.likelihood import (
-    bernoulli_log_probability,
-    binarise,
-    bits_per_dimension,
-    categorical_log_probability,
-)
+from gen_dist.models.autoregressive.autoregressive import Autoregressive, network_input
+from gen_dist.models.autoregressive.outputs import pixel_distribution
+from gen_dist.models.autoregressive.raster import PixelPredictor, previous_pixel
 from gen_dist.models.paper import Paper
+from gen_dist.nn.incremental import IncrementalConv2d
 from gen_dist.nn.masked import MaskedConv2d
 from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
-from gen_dist.types import DataSpec, ImageBatch, to_signed
+from gen_dist.types import DataSpec
 
 PAPER = Paper(
     title="Pixel Recurrent Neural Networks",
@@ -108,109 +101,65 @@ class ResidualBlock(nn.Module):
 
 
 @final
-class PixelCNN(Learner):
+class PixelCNN(Autoregressive):
     """The PixelCNN of Table 1: 7x7 mask A, residual blocks with mask B, two 1x1 layers, softmax or sigmoid."""
 
     def __init__(self, config: PixelCNNConfig, data: DataSpec) -> None:
-        super().__init__()
-        self.config = config
-        self.data = data
+        super().__init__(config, data, pixel_distribution(config.likelihood, data.channels))
         colours = data.channels
-        self.num_logits = 1 if config.likelihood == "bernoulli" else 256  # for each value
         kernel, hidden = config.first_kernel_size, config.output_features
-        self.network = nn.Sequential(
-            MaskedConv2d(colours, config.features, kernel, kind="A", num_colours=colours),
-            *(ResidualBlock(config.features, colours) for _ in range(config.num_blocks)),
-            nn.ReLU(),
-            MaskedConv2d(config.features, hidden, 1, kind="B", num_colours=colours),
-            nn.ReLU(),
-            MaskedConv2d(hidden, hidden, 1, kind="B", num_colours=colours),
-            nn.ReLU(),
-        )
-        self.output = MaskedConv2d(hidden, colours * self.num_logits, 1, kind="B", num_colours=colours)
-
-    @property
-    def players(self) -> Mapping[str, Player]:
-        """The whole network is one player, "model"."""
-        config = self.config
-        return {
-            "model": Player(
-                module=self, optimizer=config.optimizer, schedule=config.schedule, ema_decay=config.ema_decay
+        self.enter = MaskedConv2d(colours, config.features, kernel, kind="A", num_colours=colours)
+        self.blocks = nn.ModuleList(ResidualBlock(config.features, colours) for _ in range(config.num_blocks))
+        self.leave = nn.ModuleList(
+            (
+                MaskedConv2d(config.features, hidden, 1, kind="B", num_colours=colours),
+                MaskedConv2d(hidden, hidden, 1, kind="B", num_colours=colours),
+                MaskedConv2d(hidden, self.distribution.num_outputs, 1, kind="B", num_colours=colours),
             )
-        }
-
-    @property
-    def phases(self) -> Sequence[Phase]:
-        """One phase, "likelihood"."""
-        return (Phase(name="likelihood", player="model", signal=self.negative_log_likelihood),)
-
-    def negative_log_likelihood(self, batch: ImageBatch, context: Context) -> Signal:
-        """The exact negative log-likelihood in bits per dimension."""
-        nats = -self._log_probability(batch.images).mean()
-        return Loss(bits_per_dimension(nats, self.data.num_dimensions))
-
-    def predict(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k c h w"]:
-        """Logits of every value given the earlier ones, for images scaled to [-1, 1]; k is 256 or 1."""
-        output: Tensor = self.output(self.network(images))
-        num, _, height, width = output.shape
-        logits = output.reshape(num, self.data.channels, self.num_logits, height, width).transpose(1, 2)
-        return logits.to(self.output.weight.dtype)
-
-    @property
-    def likelihood_kind(self) -> LikelihoodKind:
-        """A product of conditionals is exact."""
-        return "exact"
-
-    @property
-    def likelihood_of(self) -> Literal["8-bit", "binary"]:
-        """What a Bernoulli network models is binary."""
-        return "binary" if self.config.likelihood == "bernoulli" else "8-bit"
-
-    @torch.no_grad()
-    def log_probability(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """The sum of the conditionals' log-probabilities in nats (Eq. 1 and 2)."""
-        return self._log_probability(images)
-
-    @torch.no_grad()
-    def sample(
-        self, num: int, *, condition: Tensor | None = None, temperature: float = 1.0
-    ) -> UInt8[Tensor, "n c h w"]:
-        """Draw value by value in raster order, red before green before blue; logits are divided by `temperature`."""
-        if condition is not None:
-            raise ValueError("a condition was given: this PixelCNN is unconditional")
-        colours, height, width = self.data.shape
-        images = torch.zeros(num, colours, height, width, dtype=torch.uint8, device=self.output.weight.device)
-        console = Console(stderr=True)
-        rows = track(
-            range(height),
-            description=f"drawing {num} images, row by row",
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
         )
-        for row in rows:
-            for column in range(width):
-                for colour in range(colours):
-                    seen = images[:, :, : row + 1]  # the rows below can't matter
-                    logits = self.predict(self._input(seen))[:, :, colour, row, column]
-                    images[:, colour, row, column] = self._draw(logits / temperature)
-        return images
 
-    def _log_probability(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        logits = self.predict(self._input(images))
-        if self.config.likelihood == "bernoulli":
-            values = bernoulli_log_probability(logits[:, 0], binarise(images, logits.dtype))
-        else:
-            values = categorical_log_probability(logits, images)
-        return values.flatten(1).sum(1)
+    def predict(self, inputs: Float[Tensor, "b c h w"], labels: Int64[Tensor, " b"] | None) -> Float[Tensor, "b o h w"]:
+        """Logits of every value given the earlier ones."""
+        stream: Tensor = self.enter(inputs)
+        for block in self.blocks:
+            stream = block(stream)
+        for layer in self.leave:
+            stream = layer(F.relu(stream))
+        return stream
 
-    def _input(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        dtype = self.output.weight.dtype
-        if self.config.likelihood == "bernoulli":
-            return 2.0 * binarise(images, dtype) - 1.0
-        return to_signed(images, dtype)
+    def predictor(self, num: int, labels: Int64[Tensor, " b"] | None) -> PixelPredictor:
+        """Each layer at one pixel, from what earlier pixels left behind."""
+        return _OnePixel(self, num)
 
-    def _draw(self, logits: Float[Tensor, "b k"]) -> UInt8[Tensor, " b"]:
-        if self.config.likelihood == "bernoulli":
-            return (255 * logits[:, 0].sigmoid().bernoulli()).to(torch.uint8)
-        return torch.multinomial(logits.softmax(1), 1)[:, 0].to(torch.uint8)
+
+@final
+class _OnePixel:
+    """`PixelCNN.predict` at one pixel at a time."""
+
+    def __init__(self, model: PixelCNN, num: int) -> None:
+        def incremental(layer: nn.Module) -> IncrementalConv2d:
+            assert isinstance(layer, MaskedConv2d)
+            return IncrementalConv2d(layer, num, model.data.height, model.data.width)
+
+        self._model = model
+        self._enter = incremental(model.enter)
+        self._blocks = [[incremental(layer) for layer in block.children()] for block in model.blocks]
+        self._leave = [incremental(layer) for layer in model.leave]
+
+    def pixel(self, values: UInt8[Tensor, "b c h w"], row: int, column: int) -> Float[Tensor, "b o"]:
+        """Logits of the values at a pixel."""
+        previous = previous_pixel(row, column, values.shape[3])
+        if previous is not None:  # it was drawn after its features were computed
+            self._enter.write(*previous, self._input(values, *previous))
+        stream = self._enter.at(row, column, self._input(values, row, column))
+        for block in self._blocks:
+            added = stream
+            for layer in block:
+                added = layer.at(row, column, F.relu(added))
+            stream = stream + added
+        for layer in self._leave:
+            stream = layer.at(row, column, F.relu(stream))
+        return stream
+
+    def _input(self, values: UInt8[Tensor, "b c h w"], row: int, column: int) -> Float[Tensor, "b c"]:
+        return network_input(values[:, :, row, column], self._model.likelihood_of, self._model.origin.dtype)

@@ -16,17 +16,15 @@ logit transform keeps `alpha` free on both sides of (0, 1).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
-from gen_dist.losses.likelihood import bits_per_dimension, standard_normal_log_density
+from gen_dist.models.flow.flow import Flow
 from gen_dist.models.paper import Paper
 from gen_dist.nn.coupling import ActNorm, AffineCoupling, FlowBatchNorm, channel_mask, checkerboard_mask
 from gen_dist.nn.squeeze import Squeeze
@@ -107,13 +105,12 @@ def _normalised_coupling(config: RealNVPConfig, mask: Tensor, channels: int) -> 
 
 
 @final
-class RealNVP(Learner):
+class RealNVP(Flow):
     """Scales of couplings; after each but the last, half of the channels leave as latents (Eq. 13)."""
 
     def __init__(self, config: RealNVPConfig, data: DataSpec) -> None:
-        super().__init__()
+        super().__init__(config, data)
         self.config = config
-        self.data = data
         channels, height, width = data.shape
         self.latent_shapes: list[tuple[int, int, int]] = []
         scales: list[nn.ModuleList] = []
@@ -126,41 +123,18 @@ class RealNVP(Learner):
             channels, height, width = 2 * channels, height // 2, width // 2
             self.latent_shapes.append((channels, height, width))
         self.scales = nn.ModuleList(scales)
-        self.register_buffer("origin", torch.zeros(()), persistent=False)  # knows the dtype and device of the weights
-
-    origin: Tensor
-
-    @property
-    def players(self) -> Mapping[str, Player]:
-        """The whole flow is one player, "model"."""
-        config = self.config
-        return {
-            "model": Player(
-                module=self, optimizer=config.optimizer, schedule=config.schedule, ema_decay=config.ema_decay
-            )
-        }
-
-    @property
-    def phases(self) -> Sequence[Phase]:
-        """One phase, "likelihood"."""
-        return (Phase(name="likelihood", player="model", signal=self.negative_log_likelihood),)
 
     @torch.no_grad()
     def prepare(self, batch: ImageBatch) -> None:
         """Start every act norm from the batch."""
-        self._transform(self.to_logits(self._dequantise(batch.images))[0], fit=ActNorm)
+        self._transform(self.to_logits(self.dequantise(batch.images))[0], fit=ActNorm)
 
     @torch.no_grad()
     def finalise(self, batches: Sequence[ImageBatch]) -> None:
         """Take batch-norm statistics from training images, layer by layer."""
         if self.config.normalization == "batch" and batches:
             images = torch.cat([batch.images for batch in batches])
-            self._transform(self.to_logits(self._dequantise(images))[0], fit=FlowBatchNorm)
-
-    def negative_log_likelihood(self, batch: ImageBatch, context: Context) -> Signal:
-        """The negative log-likelihood of dequantised images, in bits per dimension of the 8-bit images."""
-        nats = -self.log_density(self._dequantise(batch.images)).mean()
-        return Loss(bits_per_dimension(nats, self.data.num_dimensions))
+            self._transform(self.to_logits(self.dequantise(images))[0], fit=FlowBatchNorm)
 
     def transform(self, values: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, " b"]]:
         """Latents of logits, and the log-determinant of the Jacobian (Eq. 3)."""
@@ -176,69 +150,6 @@ class RealNVP(Learner):
             for step in reversed(self._steps(index)):
                 values = step.inverse(values)
         return values
-
-    def to_logits(self, values: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
-        """Logits of values in [0, 256], and the log-determinant (Sec. 4.1)."""
-        alpha = self.config.alpha
-        probability = alpha + (1.0 - 2.0 * alpha) * values / 256.0
-        logits = torch.logit(probability)
-        slope = math.log((1.0 - 2.0 * alpha) / 256.0) + F.softplus(logits) + F.softplus(-logits)
-        return logits, slope.flatten(1).sum(1)
-
-    def from_logits(self, logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The values that `to_logits` maps here."""
-        alpha = self.config.alpha
-        return (torch.sigmoid(logits) - alpha) * 256.0 / (1.0 - 2.0 * alpha)
-
-    @property
-    def likelihood_kind(self) -> LikelihoodKind:
-        """The density of dequantised images bounds the probability of 8-bit images from below (arXiv:1511.01844)."""
-        return "lower bound"
-
-    @property
-    def likelihood_of(self) -> Literal["8-bit", "binary"]:
-        """A flow models 8-bit images."""
-        return "8-bit"
-
-    @torch.no_grad()
-    def log_probability(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """Log-density of the images with uniform noise in [0, 1) added, in nats."""
-        return self.log_density(self._dequantise(images))
-
-    @torch.no_grad()
-    def encode(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b z"]:
-        """Latents of the images at the centres of their bins."""
-        return self.transform(self.to_logits(images.to(self.origin.dtype) + 0.5)[0])[0]
-
-    @torch.no_grad()
-    def draw_latents(self, num: int) -> Float[Tensor, "n z"]:
-        """Draws from the standard normal."""
-        return torch.randn(num, self.data.num_dimensions, dtype=self.origin.dtype, device=self.origin.device)
-
-    @torch.no_grad()
-    def decode(self, latents: Float[Tensor, "n z"]) -> UInt8[Tensor, "n c h w"]:
-        """The images in whose bins these latents end."""
-        values = self.from_logits(self.inverse(latents))
-        return values.floor().clamp(0, 255).to(torch.uint8)
-
-    @torch.no_grad()
-    def sample(
-        self, num: int, *, condition: Tensor | None = None, temperature: float = 1.0
-    ) -> UInt8[Tensor, "n c h w"]:
-        """Decode normal draws whose standard deviation is `temperature`."""
-        if condition is not None:
-            raise ValueError("a condition was given: this RealNVP is unconditional")
-        return self.decode(temperature * self.draw_latents(num))
-
-    def _dequantise(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        values = images.to(self.origin.dtype)
-        return values + torch.rand_like(values)
-
-    def log_density(self, values: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """Log-density of dequantised images in [0, 256]; as bins have volume 1, a bound for 8-bit images as it is."""
-        logits, log_slope = self.to_logits(values)
-        latents, log_determinant = self.transform(logits)
-        return standard_normal_log_density(latents).sum(1) + log_determinant + log_slope
 
     def _transform(
         self, values: Float[Tensor, "b c h w"], *, fit: type[ActNorm] | type[FlowBatchNorm] | None

@@ -1,0 +1,5 @@
+"""Markov chains whose stationary distribution is the model."""
+
+from gen_dist.presets.preset import Preset
+
+PRESETS: tuple[Preset, ...] = ()
