@@ -1,0 +1,51 @@
+"""Every autoregressive family at law size: a table of constructors, for one law for all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from gen_dist.models.autoregressive.autoregressive import Autoregressive
+from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
+from gen_dist.types import DataSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One network.
+
+    Attributes:
+        build: a fresh one for such images.
+        blind: whether the paper's network misses some earlier pixels, as PixelCNN misses those to the upper right.
+        colours: numbers of colours that it can model.
+    """
+
+    build: Callable[[DataSpec], Autoregressive]
+    blind: bool = False
+    colours: tuple[int, ...] = (1, 3)
+
+
+# A family's line: "name" for 8-bit images, "name-bernoulli" for binary ones.
+CASES: dict[str, Case] = {
+    "pixelcnn": Case(
+        build=PixelCNNConfig(features=48, output_features=48, num_blocks=2, first_kernel_size=5).build, blind=True
+    ),
+    "pixelcnn-bernoulli": Case(
+        build=PixelCNNConfig(
+            likelihood="bernoulli", features=48, output_features=48, num_blocks=1, first_kernel_size=3
+        ).build,
+        blind=True,
+    ),
+}
+BINARY = {name: case for name, case in CASES.items() if name.endswith("bernoulli")}
+EIGHT_BIT = {name: case for name, case in CASES.items() if name not in BINARY}
+
+
+def network(case: Case, colours: int, height: int, width: int, *, dtype: torch.dtype = torch.float64) -> Autoregressive:
+    """A network far from its initial state, so that no zero is a zero of the initialisation."""
+    torch.manual_seed(1)
+    model = case.build(DataSpec(channels=colours, height=height, width=width, class_names=("a", "b"))).to(dtype).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5).add_(0.02 * torch.randn_like(parameter))
+    return model
