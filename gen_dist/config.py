@@ -13,11 +13,20 @@ from gen_dist.training.settings import TrainingConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunConfig:
-    """What is trained, how, and from which seed. Which data it sees is named beside it, not in it."""
+    """What is trained, how, and from which seed. Which data it sees is named beside it, not in it.
+
+    Attributes:
+        model: which family, with its settings.
+        training: settings of the loop.
+        seed: of weights, noise and data order.
+        foundation: bundle (a folder or s3:// prefix) of the first model of a two-stage family, which a fresh run of the
+            second starts from; None for all other families.
+    """
 
     model: AnyModelConfig
     training: TrainingConfig
     seed: int = 0
+    foundation: str | None = None
 
     def to_json(self) -> str:
         """Canonical JSON; equal configurations give equal text."""

@@ -16,6 +16,7 @@ from gen_dist.presets import preset as preset_named
 from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.evaluate import record_view
 from gen_dist.workflows.extractor import ExtractorChoice
+from gen_dist.workflows.foundation import with_foundation
 from gen_dist.workflows.job import Judging, RunJob, RunResult, create_run, open_run, read_result
 from gen_dist.workflows.judging import with_shared_classifier
 from gen_dist.workflows.names import unique_name
@@ -31,6 +32,7 @@ def train(
     name: str | None = None,
     resume: str | None = None,
     seed: int | None = None,
+    foundation: str | None = None,
     time_budget_seconds: float | None = None,
     extractor: ExtractorChoice = "auto",
     inception_weights: str | None = None,
@@ -63,6 +65,7 @@ def train(
         name: of the run; made up from the preset when left out.
         resume: name of a run to go on with, with its own settings.
         seed: of weights, noise and data order.
+        foundation: folder or s3:// prefix of the bundle that a two-stage family builds on.
         time_budget_seconds: stop after this much training, counted anew at every --resume.
         extractor: of features for the Frechet distance and its kin.
         inception_weights: safetensors file, for --extractor inception.
@@ -75,10 +78,13 @@ def train(
     """
     console = Console()
     if resume is not None:
-        job = replace(_resumed(resume, runs, preset, overrides, seed), time_budget_seconds=time_budget_seconds)
+        job = replace(
+            _resumed(resume, runs, preset, overrides, seed, foundation), time_budget_seconds=time_budget_seconds
+        )
     else:
-        config = _configured(preset, seed, overrides)
+        config = _configured(preset, seed, foundation, overrides)
         dataset = dataset_of(data, console)
+        config = with_foundation(config, dataset.spec)
         job = RunJob(
             name=name or unique_name(str(preset)),
             runs=_absolute(runs),
@@ -107,18 +113,34 @@ def train(
         register_run(job, result, register, console)
 
 
-def _configured(preset: str | None, seed: int | None, overrides: Mapping[str, Any] | None) -> RunConfig:
+def _configured(
+    preset: str | None, seed: int | None, foundation: str | None, overrides: Mapping[str, Any] | None
+) -> RunConfig:
     if preset is None:
         raise ValueError("name a preset to train (`gen-dist models` lists them), or a run to go on with: --resume RUN")
     values = dict(overrides or {})
     if seed is not None:
         values["seed"] = seed
+    if foundation is not None:
+        values["foundation"] = _absolute(foundation)
+    taken = [path for path in values if path.startswith("model.foundation.")]
+    if taken:
+        raise ValueError(f"--{taken[0]} can't be set: all of model.foundation comes from the bundle of --foundation")
     return override(preset_named(preset), values)
 
 
-def _resumed(name: str, runs: str, preset: str | None, overrides: Mapping[str, Any] | None, seed: int | None) -> RunJob:
-    if preset is not None or overrides or seed is not None:
-        raise ValueError("--resume goes on with the run's own settings: leave out the preset, --seed and overrides")
+def _resumed(
+    name: str,
+    runs: str,
+    preset: str | None,
+    overrides: Mapping[str, Any] | None,
+    seed: int | None,
+    foundation: str | None,
+) -> RunJob:
+    if preset is not None or overrides or seed is not None or foundation is not None:
+        raise ValueError(
+            "--resume goes on with the run's own settings: leave out the preset, --seed, --foundation and overrides"
+        )
     job = open_run(_absolute(runs), name)
     result = read_result(job)
     if result is not None and result.finished:

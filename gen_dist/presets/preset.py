@@ -14,8 +14,10 @@ class Preset:
         name: what `gen-dist train NAME` takes.
         summary: one line for people: what it trains, on what, in about what time.
         build: returns the configuration.
+        foundation: preset of the first model, for the second of a two-stage family.
     """
 
     name: str
     summary: str
     build: Callable[[], RunConfig]
+    foundation: str | None = None

@@ -11,7 +11,7 @@ from gen_dist.learner import Learner, Player
 
 @final
 class Ema:
-    """The averaged weights of every player that asks for them, by the learner's own parameter names."""
+    """The averaged weights of every player that asks for them, by the learner's own names; frozen ones stay out."""
 
     def __init__(self, learner: Learner, players: Mapping[str, Player]) -> None:
         self.weights: dict[str, Tensor] = {}
@@ -20,7 +20,7 @@ class Ema:
         for player_name, player in players.items():
             if player.ema_decay is None:
                 continue
-            current = list(player.module.parameters())
+            current = [parameter for parameter in player.module.parameters() if parameter.requires_grad]
             averaged = [parameter.detach().clone() for parameter in current]
             self.weights |= {names[p]: average for p, average in zip(current, averaged, strict=True)}
             self._pairs[player_name] = (player.ema_decay, averaged, [p.detach() for p in current])

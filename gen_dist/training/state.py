@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from gen_dist.learner import Learner
+from gen_dist.learner import BuildsOn, Learner
 from gen_dist.optimization import build_optimizer
 from gen_dist.training.ema import Ema
 from gen_dist.types import Moment
@@ -18,7 +18,7 @@ class TrainingState:
 
     Attributes:
         learner: on its device, in training mode.
-        parameters: of each player, those included that do not move now.
+        parameters: of each player, those included that do not move now, but not those that are frozen for good.
         optimizers: one per player.
         ema: averaged weights.
         memory: what each micro-batch of this worker remembers, by its number.
@@ -34,11 +34,16 @@ class TrainingState:
         if channels_last:
             self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learner.train()
+        if isinstance(learner, BuildsOn):
+            learner.foundation.requires_grad_(False).eval()
         self.players = dict(learner.players)
         self.phases = tuple(learner.phases)
         self._check_contract()
         # Listed once: a walk through a module's tree takes as long as a small kernel.
-        self.parameters = {name: list(player.module.parameters()) for name, player in self.players.items()}
+        self.parameters = {
+            name: [parameter for parameter in player.module.parameters() if parameter.requires_grad]
+            for name, player in self.players.items()
+        }
         self.optimizers = {
             name: build_optimizer(player.optimizer, self.parameters[name], fused=fused)
             for name, player in self.players.items()

@@ -12,7 +12,6 @@ from gen_dist.config import RunConfig
 from gen_dist.data.storage import Storage, open_storage
 from gen_dist.evaluation.protocol import EvaluationRecord
 from gen_dist.learner import Learner
-from gen_dist.training.checkpoint import restore
 from gen_dist.training.checkpointing import CheckpointWriter, latest_checkpoint
 from gen_dist.training.fit import Keeping, Request, fit
 from gen_dist.training.training import Diverged, Row, Training
@@ -20,6 +19,7 @@ from gen_dist.tuning.diagnosis import diagnose
 from gen_dist.tuning.ledger import confirmation_folder, open_ledger
 from gen_dist.tuning.outcome import Divergence
 from gen_dist.tuning.records import ConfirmationRecord, Spent
+from gen_dist.workflows.foundation import set_out
 from gen_dist.workflows.job import BUNDLE, CHECKPOINTS, Judging
 from gen_dist.workflows.pictures import sample_sheet
 from gen_dist.workflows.trial import SHEET, judge_of, opened
@@ -82,9 +82,7 @@ class Confirmation:
         """Train to the end of the budget, judge, write down."""
         self.ledger.write_confirmation(self.record)
         checkpoints = self.folder.child(CHECKPOINTS)
-        checkpoint = latest_checkpoint(checkpoints)
-        if checkpoint is not None:
-            restore(self.training, checkpoint)
+        set_out(self.training, self.config, latest_checkpoint(checkpoints))
         writer = CheckpointWriter(checkpoints, keep=1)
         keeping = Keeping(writer=writer, config=self.record.config, data_digest=self.job.data_digest)
         divergence = None

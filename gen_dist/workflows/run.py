@@ -21,12 +21,13 @@ from gen_dist.models.table import family_of
 from gen_dist.serialization import to_json
 from gen_dist.tracking.lineage import describe_phases
 from gen_dist.tracking.tracker import DatasetRecord, NoTracker, RunStatus, Tracker
-from gen_dist.training.checkpoint import Checkpoint, read_checkpoint, restore
+from gen_dist.training.checkpoint import Checkpoint, read_checkpoint
 from gen_dist.training.checkpointing import CheckpointWriter, latest_checkpoint
 from gen_dist.training.fit import FitResult, Keeping, Observers, Request, ask_nothing, fit
 from gen_dist.training.training import Diverged, Row, Training
 from gen_dist.types import Moment
 from gen_dist.workflows.elsewhere import Elsewhere, Pending, here_only
+from gen_dist.workflows.foundation import set_out
 from gen_dist.workflows.job import BUNDLE, CHECKPOINTS, RESULT, SAMPLES, STOP_REQUEST, RunJob, RunResult
 from gen_dist.workflows.judging import make_judge
 from gen_dist.workflows.pictures import sample_sheet
@@ -72,8 +73,7 @@ def work(
     try:
         training = Training(config.model, config.training, config.seed, stream, world=world, device=device)
         checkpoint = _agreed_checkpoint(job, world)
-        if checkpoint is not None:
-            restore(training, checkpoint)
+        set_out(training, config, checkpoint)
         if world.rank > 0:
             return _follow(job, training, ask)
         judge = None if job.judging is None else make_judge(job.judging, dataset, device, console)

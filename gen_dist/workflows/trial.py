@@ -12,7 +12,7 @@ from gen_dist.data.dataset import Dataset, open_dataset
 from gen_dist.data.storage import open_storage
 from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.learner import Learner
-from gen_dist.training.checkpoint import Checkpoint, capture, complete_keys, read_checkpoint, restore, write_checkpoint
+from gen_dist.training.checkpoint import Checkpoint, capture, complete_keys, read_checkpoint, write_checkpoint
 from gen_dist.training.checkpointing import latest_checkpoint
 from gen_dist.training.fit import Observers, fit
 from gen_dist.training.training import Diverged, Row, Training
@@ -22,6 +22,7 @@ from gen_dist.tuning.outcome import Divergence
 from gen_dist.tuning.records import Spent, TrialRecord
 from gen_dist.tuning.score import WORST_SCORE, stability_score
 from gen_dist.tuning.trace import thin
+from gen_dist.workflows.foundation import set_out
 from gen_dist.workflows.job import CHECKPOINTS, Judging
 from gen_dist.workflows.judging import make_judge
 from gen_dist.workflows.pictures import sample_sheet
@@ -79,8 +80,7 @@ def run_trial(job: TrialJob, tell: Callable[[News], None], device: torch.device)
     try:
         training = Training(config.model, config.training, config.seed, stream, device=device)
         checkpoint = starting_point(job)
-        if checkpoint is not None:
-            restore(training, checkpoint)
+        set_out(training, config, checkpoint)
         return Trial(job, config, training, judge_of(job.data, job.data_digest, job.judging, device), tell).run(
             checkpoint
         )
