@@ -6,48 +6,15 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.distributions import MultivariateNormal, kl_divergence
+from torch import Tensor
+from torch.distributions import kl_divergence
+from vae_cases import DOUBLE, SQUARE, as_images, linear_gaussian, zeroed
 
 from gen_dist.learner import Context, Loss
 from gen_dist.losses.divergence import kl_from_standard_normal
-from gen_dist.models.vae.vae import VAE, VAEConfig, draw_posterior
+from gen_dist.models.vae.posterior import DiagonalGaussian
+from gen_dist.models.vae.vae import VAE, VAEConfig
 from gen_dist.types import DataSpec, ImageBatch, Moment
-
-DOUBLE = torch.float64
-SQUARE = DataSpec(channels=1, height=2, width=2)
-NOISE = 0.3  # standard deviation of the linear-Gaussian model's pixels
-
-
-def zeroed(model: VAE) -> VAE:
-    """All weights 0: the posterior is the prior, and the decoder ignores its latents."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-    return model
-
-
-def linear_gaussian() -> tuple[VAE, MultivariateNormal]:
-    """A linear VAE at its optimum, and the exact distribution of its images.
-
-    x = W z + b + noise, where the columns of W are orthogonal, so that the exact posterior is diagonal:
-    N(S W'(x - b) / noise^2, S) with S = (I + W'W / noise^2)^-1.
-    """
-    model = zeroed(VAEConfig(decoder="gaussian", hidden=(), latent_dim=2).build(SQUARE).double())
-    weight = torch.linalg.qr(torch.randn(4, 2, dtype=DOUBLE)).Q * torch.tensor([0.8, 0.4], dtype=DOUBLE)
-    bias = 0.1 * torch.randn(4, dtype=DOUBLE)
-    variance = 1.0 / (1.0 + weight.square().sum(0) / NOISE**2)
-    encode = variance[:, None] * weight.T / NOISE**2
-    encoder, decoder = model.encoder[1], model.decoder[1]
-    assert isinstance(encoder, nn.Linear)
-    assert isinstance(decoder, nn.Linear)
-    with torch.no_grad():
-        encoder.weight[:2], encoder.bias[:2] = encode, -encode @ bias
-        encoder.bias[2:] = variance.log()
-        decoder.weight[:4], decoder.bias[:4] = weight, bias
-        decoder.bias[4:] = math.log(NOISE)
-    covariance = weight @ weight.T + NOISE**2 * torch.eye(4, dtype=DOUBLE)
-    return model, MultivariateNormal(bias, covariance)
 
 
 def displaced(model: VAE) -> VAE:
@@ -62,7 +29,8 @@ def test_at_the_optimum_every_draw_gives_the_exact_log_likelihood() -> None:
     model, exact = linear_gaussian()
     images = exact.sample((20,))
     with torch.no_grad():
-        bound = model.importance_weighted_bound(images.reshape(20, 1, 2, 2), 1)
+        targets = as_images(images)
+        bound = model.importance_weighted_bound(targets, model.posterior(targets), 1)
     torch.testing.assert_close(bound, exact.log_prob(images))
 
 
@@ -73,12 +41,12 @@ def test_the_bound_falls_short_by_the_divergence_from_the_exact_posterior(at_opt
     image = exact.sample((1,)).reshape(1, 1, 2, 2)
     num = 100_000
     with torch.no_grad():
-        reconstruction, divergence = model.bound_terms(image.expand(num, -1, -1, -1))
-        (mean, log_variance), (best_mean, best_log_variance) = model.posterior(image), best.posterior(image)
-    bound = reconstruction - divergence
+        many = image.expand(num, -1, -1, -1)
+        bound = model.bound_terms(many, model.posterior(many)).bound
+        posterior, best_posterior = model.posterior(image), best.posterior(image)
     gap = kl_divergence(
-        torch.distributions.Normal(mean, (0.5 * log_variance).exp()),
-        torch.distributions.Normal(best_mean, (0.5 * best_log_variance).exp()),
+        torch.distributions.Normal(posterior.mean, (0.5 * posterior.log_variance).exp()),
+        torch.distributions.Normal(best_posterior.mean, (0.5 * best_posterior.log_variance).exp()),
     ).sum()
     assert (gap > 0.2) != at_optimum
     expected = exact.log_prob(image.flatten(1))[0] - gap
@@ -89,9 +57,9 @@ def test_the_importance_weighted_bound_rises_towards_the_exact_log_likelihood() 
     best, exact = linear_gaussian()
     model, images = displaced(best), exact.sample((4000,))
     with torch.no_grad():
-        bounds = [
-            float(model.importance_weighted_bound(images.reshape(-1, 1, 2, 2), num).mean()) for num in (1, 4, 16, 64)
-        ]
+        targets = as_images(images)
+        posterior = model.posterior(targets)
+        bounds = [float(model.importance_weighted_bound(targets, posterior, num).mean()) for num in (1, 4, 16, 64)]
     truth = float(exact.log_prob(images).mean())
     gaps = [truth - bound for bound in bounds]
     assert gaps[0] > 2.0 * gaps[1] > 4.0 * gaps[2] > 0.0  # far apart beside the noise of 4,000 images
@@ -111,13 +79,13 @@ def test_a_bernoulli_decoder_s_images_sum_to_one_and_lie_above_both_bounds() -> 
     prior = torch.exp(-0.5 * latents[:, 0].square()) / math.sqrt(2.0 * math.pi)
     with torch.no_grad():
         likelihood = torch.stack(
-            [model.log_likelihood(target[None].expand(2001, -1, -1, -1), latents).exp() for target in targets]
+            [model.log_likelihood(target[None].expand(2001, -1, -1, -1), latents[None])[0].exp() for target in targets]
         )
         exact = torch.trapezoid(likelihood * prior, latents[:, 0]).log()
         many = targets.repeat(2000, 1, 1, 1)
-        reconstruction, divergence = model.bound_terms(many)
-        bound = (reconstruction - divergence).reshape(2000, 16)
-        tighter = model.importance_weighted_bound(many, 10).reshape(2000, 16)
+        posterior = model.posterior(many)
+        bound = model.bound_terms(many, posterior).bound.reshape(2000, 16)
+        tighter = model.importance_weighted_bound(many, posterior, 10).reshape(2000, 16)
     torch.testing.assert_close(exact.exp().sum(), torch.ones((), dtype=DOUBLE))
     error = bound.std(0) / math.sqrt(2000)
     assert (bound.mean(0) < exact + 4.0 * error).all()
@@ -144,7 +112,7 @@ def test_eight_bit_probabilities_sum_to_one_whatever_the_decoder() -> None:
 def test_reparameterised_draws_carry_the_divergence_s_distribution() -> None:
     mean, log_variance = torch.tensor([[0.5, -1.0]], dtype=DOUBLE), torch.tensor([[-1.0, 0.6]], dtype=DOUBLE)
     mean.requires_grad_()
-    latents = draw_posterior(mean.expand(100_000, -1), log_variance.expand(100_000, -1))
+    latents = DiagonalGaussian(mean, log_variance).draw(100_000).latents[:, 0]
     torch.testing.assert_close(latents.mean(0), mean[0], rtol=0.0, atol=0.02)  # four standard errors: 0.017
     torch.testing.assert_close(latents.var(0), log_variance[0].exp(), rtol=0.02, atol=0.0)
     (slope,) = torch.autograd.grad(latents.sum(), mean)
@@ -168,7 +136,8 @@ def test_the_phase_is_the_bound_and_moves_every_weight(
     torch.manual_seed(7)
     score = model.log_probability(images).mean()
     with torch.no_grad():
-        divergence = kl_from_standard_normal(*model.posterior(model.targets(images))).mean()
+        posterior = model.posterior(model.targets(images))
+        divergence = kl_from_standard_normal(posterior.mean, posterior.log_variance).mean()
     if decoder != "gaussian":  # whose encoder sees fresh dequantisation noise
         torch.testing.assert_close(signal.metrics["divergence"], divergence)
     expected = (signal.metrics["divergence"] - score) / (data.num_dimensions * math.log(2.0))  # beta 2: once more
