@@ -42,6 +42,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("models", "gen_dist.commands.models:models", "list families, papers, capabilities and presets"),
     Command("train", "gen_dist.commands.train:train", "train one preset on a dataset"),
     Command("tune", "gen_dist.commands.tune:tune", "search what makes a GAN stable, and register the winner"),
+    Command("compare", "gen_dist.commands.compare:compare", "train many presets under equal budgets: one fair table"),
     Command("evaluate", "gen_dist.commands.evaluate:evaluate", "judge a model against real data and two anchors"),
     Command("sample", "gen_dist.commands.sample:sample", "draw images from a registered model"),
     Command("report", "gen_dist.commands.report:report", "write the stability report of a study"),

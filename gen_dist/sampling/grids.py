@@ -18,7 +18,7 @@ PADDING = 2
 BACKGROUND = 255
 READABLE_PIXELS = 64
 """Images are magnified until their longer side has about so many pixels."""
-LABEL_MARGIN = 72
+LABEL_MARGIN = 6
 
 
 def sample_grid(
@@ -80,10 +80,11 @@ def save_grid(
 
 
 def _with_labels(picture: Image.Image, row_labels: Sequence[str], cell_height: int) -> Image.Image:
-    labelled = Image.new(picture.mode, (picture.width + LABEL_MARGIN, picture.height), "white")
-    labelled.paste(picture, (LABEL_MARGIN, 0))
+    width = math.ceil(max(ImageDraw.Draw(picture).textlength(text) for text in row_labels)) + 2 * LABEL_MARGIN
+    labelled = Image.new(picture.mode, (picture.width + width, picture.height), "white")
+    labelled.paste(picture, (width, 0))
     pen = ImageDraw.Draw(labelled)
     for row, text in enumerate(row_labels):
         middle = PADDING + row * cell_height + cell_height // 2
-        pen.text((LABEL_MARGIN - 6, middle), text, fill="black", anchor="rm")
+        pen.text((width - LABEL_MARGIN, middle), text, fill="black", anchor="rm")
     return labelled

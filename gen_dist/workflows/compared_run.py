@@ -1,0 +1,168 @@
+"""One preset's part in a comparison: train within the budget, judge, time, and keep a few samples."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import final
+
+import torch
+from rich.console import Console
+
+from gen_dist.bundle.bundle import load_bundle
+from gen_dist.config import RunConfig
+from gen_dist.data.dataset import open_dataset
+from gen_dist.data.storage import Storage
+from gen_dist.distributed.world import World
+from gen_dist.learner import Learner, Samples, Scores
+from gen_dist.presets import PRESETS, preset
+from gen_dist.sampling.draw import draw_samples
+from gen_dist.tracking.tracker import NoTracker, Tracker
+from gen_dist.types import DataSpec
+from gen_dist.workflows.comparison import RUNS, Comparison, Entry, write_samples
+from gen_dist.workflows.equal_budget import images_within, with_budget
+from gen_dist.workflows.foundation import with_foundation
+from gen_dist.workflows.job import JOB, RunJob, RunResult, create_run, open_run, read_result
+from gen_dist.workflows.run import work
+
+SHOWN = 16
+TIMED = 64
+SAMPLE_SEED = 0
+FIRST_STAGE = "foundation"
+
+
+def no_tracker(_job: RunJob) -> Tracker:
+    """Nobody is told."""
+    return NoTracker()
+
+
+@final
+class ComparedRun:
+    """A preset within a comparison, stage by stage.
+
+    Args:
+        folder: of the comparison.
+        comparison: its terms.
+        name: of the preset.
+        device: where to train.
+        tracker_of: who is told about a run.
+        console: where to show progress.
+    """
+
+    def __init__(
+        self,
+        folder: Storage,
+        comparison: Comparison,
+        name: str,
+        *,
+        device: torch.device,
+        tracker_of: Callable[[RunJob], Tracker] = no_tracker,
+        console: Console | None = None,
+    ) -> None:
+        self._folder, self._comparison, self._name = folder, comparison, name
+        self._device, self._tracker_of, self._console = device, tracker_of, console
+
+    def run(self) -> Entry:
+        """Train (or go on training) and judge; a finished run is not trained again.
+
+        Raises:
+            ValueError: the preset does not fit the data.
+        """
+        first = PRESETS[self._name].foundation
+        stages = 1 if first is None else 2
+        results: list[RunResult] = []
+        if first is not None:
+            results.append(self._train(f"{self._name}.{FIRST_STAGE}", preset(first), stages, judged=False))
+        if not results or results[0].finished:
+            config = preset(self._name)
+            if results:
+                spec = open_dataset(self._comparison.data).spec
+                config = with_foundation(replace(config, foundation=results[0].bundle), spec)
+            results.append(self._train(self._name, config, stages, judged=True))
+        return self._entry(results)
+
+    def _train(self, run_name: str, config: RunConfig, stages: int, *, judged: bool) -> RunResult:
+        job = self._job(run_name, config, stages, judged=judged)
+        done = read_result(job)
+        if done is not None and (done.finished or done.diverged is not None):
+            return done
+        return work(
+            job, world=World(device=self._device), device=self._device, tracker=self._tracker_of(job),
+            console=self._console,
+        )  # fmt: skip
+
+    def _job(self, run_name: str, config: RunConfig, stages: int, *, judged: bool) -> RunJob:
+        """The run as it was written down, or a new one whose length fits the budget."""
+        terms, runs = self._comparison, self._folder.child(RUNS)
+        if runs.exists(f"{run_name}/{JOB}"):
+            return open_run(runs.uri, run_name)
+        config = replace(config, seed=terms.seed)
+        dataset = open_dataset(terms.data)
+        if terms.budget_images is not None:
+            images = terms.budget_images // stages
+        else:
+            assert terms.budget_seconds is not None, "a comparison counts one or the other"
+            stream = dataset.stream("train", seed=config.seed)
+            try:
+                images = images_within(config, stream, terms.budget_seconds / stages, device=self._device)
+            finally:
+                stream.close()
+        with torch.device("meta"):
+            can_be_judged = isinstance(config.model.build(dataset.spec), Samples | Scores)
+        job = RunJob(
+            name=run_name,
+            runs=runs.uri,
+            config=with_budget(config, images),
+            data=terms.data,
+            data_digest=terms.data_digest,
+            judging=terms.judging if judged and can_be_judged else None,
+            experiment=terms.experiment,
+            parent=terms.name if terms.experiment else None,
+        )
+        create_run(job)
+        return job
+
+    def _entry(self, results: list[RunResult]) -> Entry:
+        last = results[-1]
+        entry = Entry(
+            preset=self._name,
+            state="finished" if last.finished else "diverged" if last.diverged else "failed",
+            error=_reason(last),
+            images=sum(result.samples_seen for result in results),
+            updates=sum(sum(result.updates.values()) for result in results),
+            training_seconds=sum(result.seconds for result in results),
+            device=str(self._device),
+            threads=torch.get_num_threads(),
+            evaluation=last.evaluation,
+            bundle=last.bundle,
+        )
+        if last.bundle is None:
+            return entry
+        learner = load_bundle(last.bundle, device=self._device).learner
+        entry = replace(entry, parameters=trained_parameters(learner))
+        if not isinstance(learner, Samples):
+            return entry
+        write_samples(self._folder, self._name, draw_samples(learner, SHOWN, seed=SAMPLE_SEED))
+        began = time.perf_counter()
+        draw_samples(learner, TIMED, seed=SAMPLE_SEED)
+        return replace(entry, sampling_seconds=time.perf_counter() - began, sampled=TIMED)
+
+
+def trained_parameters(learner: Learner) -> int:
+    """Numbers that training moves, a frozen foundation's included: the first stage moved them."""
+    return sum(parameter.numel() for parameter in learner.parameters())
+
+
+def fits_data(name: str, spec: DataSpec) -> None:
+    """Build the preset's network without memory.
+
+    Raises:
+        ValueError: it does not suit the data.
+    """
+    with torch.device("meta"):
+        preset(name).model.build(spec)
+
+
+def _reason(result: RunResult) -> str | None:
+    if result.diverged is not None:
+        return f"{result.diverged['player']} diverged in round {result.diverged['round']}: {result.diverged['tensor']}"
+    return None if result.finished else "it was stopped before its end"

@@ -1,0 +1,200 @@
+"""A comparison of families on one dataset: what was agreed, and what came of each preset. It can be taken up again.
+
+<folder>/comparison.json          the terms, written first
+<folder>/runs/<preset>/           an ordinary training run
+<folder>/entries/<preset>.json    what came of it
+<folder>/samples/<preset>.safetensors
+<folder>/comparison.{md,parquet}, samples.png
+"""
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import UInt8
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from gen_dist.data.storage import Storage
+from gen_dist.evaluation.protocol import EvaluationRecord
+from gen_dist.models.table import family_of
+from gen_dist.presets import PRESETS, preset
+from gen_dist.serialization import from_json, to_json
+from gen_dist.types import DataSpec
+from gen_dist.workflows.job import Judging
+
+TERMS = "comparison.json"
+RUNS = "runs"
+ENTRIES = "entries"
+SAMPLES = "samples"
+
+EntryState = Literal["finished", "diverged", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """What was agreed before the first preset trained.
+
+    Attributes:
+        name: of the comparison.
+        presets: what competes, in the order of the table.
+        data: URI of the dataset.
+        data_digest: of the dataset.
+        judging: the one protocol.
+        budget_seconds: training time of each preset, or None when images are counted.
+        budget_images: training images of each preset, or None when time is counted.
+        seed: of every run.
+        experiment: MLflow's, or None for no tracking.
+    """
+
+    name: str
+    presets: tuple[str, ...]
+    data: str
+    data_digest: str
+    judging: Judging
+    budget_seconds: float | None
+    budget_images: int | None
+    seed: int = 0
+    experiment: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.budget_seconds is None) == (self.budget_images is None):
+            raise ValueError("a comparison counts time or images: give either a time budget or a number of images")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """What came of one preset: a row of the table.
+
+    Attributes:
+        preset: its name.
+        state: "finished"; "diverged"; or "failed", which is anything else.
+        error: what went wrong, in one line.
+        parameters: numbers that training moved; a fitted baseline has none.
+        images: training images drawn, of all stages.
+        updates: steps of all players.
+        training_seconds: of all stages.
+        sampling_seconds: to draw `sampled` images.
+        sampled: images drawn at once when drawing was timed.
+        device: where, as torch calls it.
+        threads: that it computed with.
+        evaluation: record as JSON text, or None without one.
+        bundle: URI of the trained model, or None.
+    """
+
+    preset: str
+    state: EntryState
+    error: str | None = None
+    parameters: int = 0
+    images: int = 0
+    updates: int = 0
+    training_seconds: float = 0.0
+    sampling_seconds: float | None = None
+    sampled: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    evaluation: str | None = None
+    bundle: str | None = None
+
+    @property
+    def record(self) -> EvaluationRecord | None:
+        """The evaluation."""
+        return None if self.evaluation is None else EvaluationRecord.from_json(self.evaluation)
+
+
+def suitable_presets(spec: DataSpec) -> list[str]:
+    """Presets made for images of this size that can be judged, with only the last of a family's stages."""
+    side = str(max(spec.height, spec.width))
+    earlier = {row.foundation for row in PRESETS.values()}
+    return [
+        name
+        for name in PRESETS
+        if name.rsplit("-", 1)[-1] == side
+        and name not in earlier
+        and family_of(preset(name).model).kind != "classifier"
+    ]
+
+
+def chosen_presets(patterns: Sequence[str], spec: DataSpec) -> tuple[str, ...]:
+    """The presets that names and patterns ("realnvp-*") choose; without any, all that suit the images.
+
+    Raises:
+        ValueError: a pattern fits none, or no preset suits such images.
+    """
+    if not patterns:
+        suitable = suitable_presets(spec)
+        if not suitable:
+            raise ValueError(
+                f"no preset is made for {spec.height}x{spec.width} images: name presets (`gen-dist models` lists them)"
+            )
+        return tuple(suitable)
+    chosen: dict[str, None] = {}
+    for pattern in patterns:
+        fitting = fnmatch.filter(PRESETS, pattern)
+        if not fitting:
+            raise ValueError(f"no preset is called {pattern!r}; `gen-dist models` lists them")
+        chosen.update(dict.fromkeys(fitting))
+    return tuple(chosen)
+
+
+def create_comparison(folder: Storage, comparison: Comparison) -> None:
+    """Write the terms down.
+
+    Raises:
+        ValueError: there is one in this folder already.
+    """
+    if folder.exists(TERMS):
+        raise ValueError(f"there is a comparison in {folder.uri} already: go on with it (--resume) or name another")
+    folder.write_bytes(TERMS, to_json(comparison, indent=1).encode())
+
+
+def open_comparison(folder: Storage) -> Comparison:
+    """The terms of the comparison in this folder.
+
+    Raises:
+        ValueError: there is none, or the file is damaged.
+    """
+    try:
+        text = folder.read_bytes(TERMS).decode()
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no comparison in {folder.uri}: {TERMS} is missing") from error
+    try:
+        return from_json(text, Comparison)
+    except ValueError as error:
+        raise ValueError(f"{folder.uri}/{TERMS}: {error}") from error
+
+
+def write_entry(folder: Storage, entry: Entry) -> None:
+    """Keep what came of a preset."""
+    folder.write_bytes(f"{ENTRIES}/{entry.preset}.json", to_json(entry, indent=1).encode())
+
+
+def read_entry(folder: Storage, name: str) -> Entry | None:
+    """What came of a preset, or None while nobody knows."""
+    try:
+        return from_json(folder.read_bytes(f"{ENTRIES}/{name}.json").decode(), Entry)
+    except FileNotFoundError:
+        return None
+
+
+def unfinished(folder: Storage, comparison: Comparison) -> list[str]:
+    """Presets of which nothing is known yet, and those that failed: another attempt may do better."""
+    entries = {name: read_entry(folder, name) for name in comparison.presets}
+    return [name for name, entry in entries.items() if entry is None or entry.state == "failed"]
+
+
+def write_samples(folder: Storage, name: str, images: UInt8[Tensor, "n c h w"]) -> None:
+    """Keep some of a model's samples for the sheet."""
+    folder.write_bytes(f"{SAMPLES}/{name}.safetensors", save_tensors({"images": images.contiguous()}))
+
+
+def read_samples(folder: Storage, name: str) -> UInt8[Tensor, "n c h w"] | None:
+    """The kept samples of a model, or None without any."""
+    try:
+        images: torch.Tensor = load_tensors(folder.read_bytes(f"{SAMPLES}/{name}.safetensors"))["images"]
+    except FileNotFoundError:
+        return None
+    return images

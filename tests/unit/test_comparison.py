@@ -1,0 +1,160 @@
+"""Comparisons: which presets compete, budgets that stretch schedules, and tables that hide no failure."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from gen_dist.config import override
+from gen_dist.data.storage import open_storage
+from gen_dist.evaluation.protocol import EvaluationProtocol, EvaluationRecord
+from gen_dist.learner import LikelihoodKind
+from gen_dist.presets import PRESETS, preset
+from gen_dist.types import DataSpec, ImageBatch
+from gen_dist.workflows.comparison import (
+    Comparison,
+    Entry,
+    chosen_presets,
+    create_comparison,
+    open_comparison,
+    read_entry,
+    unfinished,
+    write_entry,
+    write_samples,
+)
+from gen_dist.workflows.comparison_report import MARKDOWN, PARQUET, SHEET, write_report
+from gen_dist.workflows.equal_budget import images_within, with_budget
+from gen_dist.workflows.job import Judging
+
+SPEC = DataSpec(channels=1, height=8, width=8, class_names=("a", "b"))
+TERMS = Comparison(
+    name="c",
+    presets=("vae-8", "realnvp-8", "rbm-8", "dcgan-8"),
+    data="/data/digits",
+    data_digest="d",
+    judging=Judging(),
+    budget_seconds=60.0,
+    budget_images=None,
+)
+
+
+def record(kind: LikelihoodKind | None, **metrics: float) -> str:
+    protocol = EvaluationProtocol(
+        extractor="random", extractor_digest="abcdefghij", dataset_digest="d", split="test", num_reference=100,
+        num_samples=50, num_scored=50, ema=True,
+    )  # fmt: skip
+    anchors = {"frechet_distance_real": 0.25, "frechet_distance_gaussian": 9.5}
+    return EvaluationRecord(protocol=protocol, metrics=metrics, anchors=anchors, likelihood_kind=kind).to_json()
+
+
+ENTRIES = {
+    "vae-8": Entry(
+        preset="vae-8", state="finished", parameters=1234, images=5000, training_seconds=2.0, sampling_seconds=0.5,
+        sampled=64, evaluation=record("lower bound", bits_per_dimension=2.5, bits_per_dimension_error=0.1),
+    ),
+    "realnvp-8": Entry(
+        preset="realnvp-8", state="finished",
+        evaluation=record("lower bound", bits_per_dimension=2.25, bits_per_dimension_error=0.1, frechet_distance=1.5),
+    ),
+    "rbm-8": Entry(preset="rbm-8", state="finished", evaluation=record("estimate", nats=17.0, nats_error=0.5)),
+    "dcgan-8": Entry(preset="dcgan-8", state="diverged", error="critic diverged in round 3: gradient of critic.0"),
+}  # fmt: skip
+
+
+def test_without_names_all_presets_of_the_images_size_compete() -> None:
+    chosen = chosen_presets((), SPEC)
+    assert {"vae-8", "dcgan-8", "pixelcnn-8"} <= set(chosen)
+    assert "convnet-8" not in chosen  # a classifier draws and scores nothing
+    assert all(name.endswith("-8") for name in chosen)
+    earlier = {row.foundation for row in PRESETS.values()} - {None}
+    assert not earlier & set(chosen)  # a first stage competes as a part of its second
+    with pytest.raises(ValueError, match="no preset is made for 9x9 images"):
+        chosen_presets((), DataSpec(channels=1, height=9, width=9))
+
+
+def test_names_and_patterns_choose_in_order_and_once() -> None:
+    assert chosen_presets(("vae-8", "realnvp-?", "vae-8"), SPEC) == ("vae-8", "realnvp-8")
+    with pytest.raises(ValueError, match="no preset is called 'glove-\\*'"):
+        chosen_presets(("glove-*",), SPEC)
+
+
+def test_a_budget_is_time_or_images() -> None:
+    with pytest.raises(ValueError, match="either a time budget or a number of images"):
+        replace(TERMS, budget_images=100)
+    with pytest.raises(ValueError, match="either a time budget or a number of images"):
+        replace(TERMS, budget_seconds=None)
+
+
+def test_a_budget_stretches_what_is_scheduled_by_images() -> None:
+    config = override(preset("vae-8"), {"model.schedule.warmup_images": 600, "model.schedule.decay_end_images": 60_000})
+    half = with_budget(config, config.training.images // 2)
+    assert half.training.images == config.training.images // 2
+    schedule = half.model.schedule
+    assert (schedule.warmup_images, schedule.decay_end_images) == (300, 30_000)
+    assert half.model.hidden == config.model.hidden
+    assert with_budget(half, config.training.images).model == config.model
+
+
+def test_the_measured_rate_fills_the_time() -> None:
+    """By a clock that moves one second for every image drawn, an image takes a second."""
+
+    class Source:
+        spec = SPEC
+        num_images = 100
+        drawn = 0
+
+        def take(self, start: int, count: int) -> ImageBatch:
+            self.drawn += count
+            return ImageBatch(images=torch.zeros(count, *SPEC.shape, dtype=torch.uint8))
+
+        def prefetch(self, start: int, count: int) -> None: ...
+
+    source = Source()
+    config = override(preset("vae-8"), {"training.batch_size": 4})
+    images = images_within(config, source, 80.0, device=torch.device("cpu"), clock=lambda: float(source.drawn))
+    assert images == 80
+
+
+def test_the_table_orders_by_likelihood_and_names_failures(tmp_path: Path) -> None:
+    folder = open_storage(tmp_path)
+    write_samples(folder, "vae-8", torch.zeros(3, 1, 8, 8, dtype=torch.uint8))
+    report = write_report(folder, TERMS, list(ENTRIES.values()))
+    assert [entry.preset for entry in report.entries] == ["realnvp-8", "vae-8", "rbm-8", "dcgan-8"]
+    lines = report.text.splitlines()
+    first = next(line for line in lines if line.startswith("| realnvp-8"))
+    assert "2.250 ± 0.100" in first
+    assert "lower bound" in first
+    second = next(line for line in lines if line.startswith("| vae-8"))
+    assert "| 1,234 | 5,000 | 2,500 | 128.0 |" in second
+    assert "- dcgan-8 diverged: critic diverged in round 3: gradient of critic.0" in lines
+    assert any(line.startswith("| *real images* |") and "0.250" in line for line in lines)
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+    table = pq.read_table(tmp_path / PARQUET).to_pylist()
+    assert [row["preset"] for row in table] == [entry.preset for entry in report.entries]
+    assert table[0]["bits_per_dimension"] == 2.25
+    assert table[3]["error"] == ENTRIES["dcgan-8"].error
+    assert math.isclose(table[1]["sampling_images_per_second"], 128.0)
+    assert report.sheet is not None
+    assert (tmp_path / SHEET).exists()
+    assert (tmp_path / MARKDOWN).read_text() == report.text
+
+
+def test_failed_presets_are_tried_again_and_finished_or_diverged_ones_are_not(tmp_path: Path) -> None:
+    folder = open_storage(tmp_path)
+    create_comparison(folder, TERMS)
+    assert open_comparison(folder) == TERMS
+    with pytest.raises(ValueError, match="there is a comparison in"):
+        create_comparison(folder, TERMS)
+    write_entry(folder, ENTRIES["vae-8"])
+    write_entry(folder, ENTRIES["dcgan-8"])
+    write_entry(folder, Entry(preset="rbm-8", state="failed", error="no room"))
+    assert read_entry(folder, "vae-8") == ENTRIES["vae-8"]
+    assert unfinished(folder, TERMS) == ["realnvp-8", "rbm-8"]
+
+
+def test_a_folder_without_a_comparison_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no comparison in .*nowhere"):
+        open_comparison(open_storage(tmp_path / "nowhere"))
