@@ -45,6 +45,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("compare", "gen_dist.commands.compare:compare", "train many presets under equal budgets: one fair table"),
     Command("evaluate", "gen_dist.commands.evaluate:evaluate", "judge a model against real data and two anchors"),
     Command("sample", "gen_dist.commands.sample:sample", "draw images from a registered model"),
+    Command(
+        "explore complete", "gen_dist.commands.explore:complete", "let a model finish images from their upper part"
+    ),
+    Command("explore reconstruct", "gen_dist.commands.explore:reconstruct", "encode images and decode them again"),
+    Command(
+        "explore manifold", "gen_dist.commands.explore:manifold", "draw the plane of a two-dimensional latent space"
+    ),
     Command("report", "gen_dist.commands.report:report", "write the stability report of a study"),
     Command("registry list", "gen_dist.commands.registry:list_models", "list registered models and their aliases"),
     Command("registry show", "gen_dist.commands.registry:show", "show one registered version"),
