@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, final
+from typing import final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -28,7 +28,7 @@ class ComparisonProgress:
         )
         self._task = self._bar.add_task("presets trained and judged", total=len(names))
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ComparisonProgress":
         self._bar.start()
         return self
 
