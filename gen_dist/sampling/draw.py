@@ -1,5 +1,6 @@
 """Drawing images: the same seed gives the same pixels, whatever else the process does."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -71,5 +72,6 @@ def evaluation_mode(learner: Learner) -> Iterator[None]:
 
 
 def device_of(learner: Learner) -> torch.device:
-    """Where a learner's parameters lie; the CPU for one without parameters."""
-    return next((parameter.device for parameter in learner.parameters()), torch.device("cpu"))
+    """Where a learner's parameters lie, or its buffers if it has none; the CPU for one without any."""
+    tensors = itertools.chain(learner.parameters(), learner.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))

@@ -33,7 +33,7 @@ def test_a_family_names_its_source(family: Family) -> None:
     paper = family.paper
     assert paper.title
     assert paper.authors
-    assert 1980 <= paper.year <= 2100
+    assert 1960 <= paper.year <= 2100
     module = ROOT / (family.config.__module__.replace(".", "/") + ".py")
     opening = module.read_text().split('"""')[1]
     if paper.arxiv:
