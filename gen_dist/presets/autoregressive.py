@@ -1,8 +1,9 @@
 """Autoregressive models."""
 
-from gen_dist.config import RunConfig
+from gen_dist.config import RunConfig, override
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.optimization import Adam, LearningRateSchedule
+from gen_dist.presets import gated_pixelcnn
 from gen_dist.presets.preset import Preset
 from gen_dist.training.settings import TrainingConfig
 
@@ -41,7 +42,28 @@ def pixelcnn_28() -> RunConfig:
     )
 
 
+def pixelcnn_bernoulli_8() -> RunConfig:
+    """For 8x8 digits, thresholded."""
+    return override(pixelcnn_8(), {"model.likelihood": "bernoulli"})
+
+
+def pixelcnn_bernoulli_28() -> RunConfig:
+    """For 28x28 images, thresholded."""
+    return override(pixelcnn_28(), {"model.likelihood": "bernoulli"})
+
+
 PRESETS: tuple[Preset, ...] = (
     Preset(name="pixelcnn-8", summary="PixelCNN of 8x8 images (digits), 256-way softmax", build=pixelcnn_8),
     Preset(name="pixelcnn-28", summary="PixelCNN of 28x28 images, 256-way softmax", build=pixelcnn_28),
+    Preset(
+        name="pixelcnn-bernoulli-8",
+        summary="PixelCNN of 8x8 black-and-white images (digits)",
+        build=pixelcnn_bernoulli_8,
+    ),
+    Preset(
+        name="pixelcnn-bernoulli-28",
+        summary="PixelCNN of 28x28 black-and-white images",
+        build=pixelcnn_bernoulli_28,
+    ),
+    *gated_pixelcnn.PRESETS,
 )

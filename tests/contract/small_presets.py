@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gen_dist.config import RunConfig, override
 from gen_dist.learner import Learner, ModelConfig
+from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.models.boltzmann.rbm import RBMConfig
 from gen_dist.models.classifier.convnet import ConvNetConfig
@@ -73,6 +74,8 @@ def narrow(config: RunConfig) -> RunConfig:
             values = {"latent_dim": 4, "hidden": (8,) * len(config.model.hidden)}
         case PixelCNNConfig():
             values = {"features": 12, "num_blocks": 1, "output_features": 12}
+        case GatedPixelCNNConfig():
+            values = {"features": 12, "num_blocks": 1, "first_kernel_size": 3, "output_features": 12}
         case RealNVPConfig():
             values = {"hidden": 8}
         case RBMConfig():

@@ -36,7 +36,7 @@ SEPARABLE: dict[str, dict[str, object]] = {
     "ConvNetConfig": {"dropout": 0.0, "max_shift": 0},
 }
 # Families whose loss draws nothing.
-NOISELESS = {"PixelCNNConfig"}
+NOISELESS = {"PixelCNNConfig", "GatedPixelCNNConfig"}
 
 
 def step_once(training: Training, index: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from gen_dist.models.autoregressive.autoregressive import Autoregressive
+from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.types import DataSpec
 
@@ -35,6 +36,20 @@ CASES: dict[str, Case] = {
             likelihood="bernoulli", features=48, output_features=48, num_blocks=1, first_kernel_size=3
         ).build,
         blind=True,
+    ),
+    "gated-pixelcnn": Case(build=GatedPixelCNNConfig(features=24, output_features=48, num_blocks=1).build),
+    "gated-pixelcnn-conditional": Case(
+        build=GatedPixelCNNConfig(class_conditional=True, features=24, output_features=48, num_blocks=1).build
+    ),
+    "gated-pixelcnn-bernoulli": Case(
+        build=GatedPixelCNNConfig(
+            likelihood="bernoulli", features=36, output_features=36, num_blocks=1, first_kernel_size=5
+        ).build
+    ),
+    "gated-pixelcnn-conditional-bernoulli": Case(
+        build=GatedPixelCNNConfig(
+            likelihood="bernoulli", class_conditional=True, features=36, output_features=36, num_blocks=0
+        ).build
     ),
 }
 BINARY = {name: case for name, case in CASES.items() if name.endswith("bernoulli")}
