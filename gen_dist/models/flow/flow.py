@@ -1,7 +1,7 @@
 """What all flows share: an invertible map from images to Gaussian noise gives a density, samples and latents.
 
-A family gives `transform` and `inverse` between logits of images and latents; the way from 8-bit images to logits and
-what follows from the change of variables stand here once.
+A family gives `transform` and `inverse` between real values (logits of pixels, or pixels scaled to [-1, 1]) and
+latents; the way from 8-bit images to those values and what follows from the change of variables stand here once.
 """
 
 import math
@@ -19,6 +19,8 @@ from gen_dist.losses.likelihood import bits_per_dimension, standard_normal_log_d
 from gen_dist.models.solo import SoloConfig, solo_player
 from gen_dist.types import DataSpec, ImageBatch
 
+PixelScale = Literal["logit", "linear"]
+
 
 @runtime_checkable
 class FlowConfig(SoloConfig, Protocol):
@@ -33,28 +35,30 @@ class FlowConfig(SoloConfig, Protocol):
 
 
 class Flow(Learner):
-    """p(x) = p(f(x)) |det df/dx| for dequantised images x, with f = transform after `to_logits`.
+    """p(x) = p(f(x)) |det df/dx| for dequantised images x, with f = transform after `to_inputs`.
 
     Args:
         config: of the only player and of the logits.
         data: what the images are.
+        pixel_scale: what `transform` reads: "logit", or "linear" for pixels scaled to [-1, 1].
     """
 
-    def __init__(self, config: FlowConfig, data: DataSpec) -> None:
+    def __init__(self, config: FlowConfig, data: DataSpec, *, pixel_scale: PixelScale = "logit") -> None:
         super().__init__()
         self.flow_config = config
         self.data = data
+        self.pixel_scale = pixel_scale
         self.register_buffer("origin", torch.zeros(()), persistent=False)  # knows the dtype and device of the weights
 
     origin: Tensor
 
     @abstractmethod
     def transform(self, values: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, " b"]]:
-        """Latents of logits, and the log-determinant of the Jacobian."""
+        """Latents of `to_inputs`, and the log-determinant of the Jacobian."""
 
     @abstractmethod
     def inverse(self, latents: Float[Tensor, "b z"]) -> Float[Tensor, "b c h w"]:
-        """The logits that `transform` maps to these latents."""
+        """The values that `transform` maps to these latents."""
 
     def latent_log_density(self, latents: Float[Tensor, "b z"]) -> Float[Tensor, " b"]:
         """Log-density of the prior; a hook for priors other than the standard normal."""
@@ -80,6 +84,16 @@ class Flow(Learner):
         values = images.to(self.origin.dtype)
         return values + torch.rand_like(values)
 
+    def to_inputs(self, values: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
+        """What `transform` reads, of values in [0, 256], and the log-determinant."""
+        if self.pixel_scale == "logit":
+            return self.to_logits(values)
+        return values / 128.0 - 1.0, values.new_full((len(values),), -self.data.num_dimensions * math.log(128.0))
+
+    def from_inputs(self, inputs: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The values that `to_inputs` maps here."""
+        return self.from_logits(inputs) if self.pixel_scale == "logit" else (inputs + 1.0) * 128.0
+
     def to_logits(self, values: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
         """Logits of values in [0, 256], and the log-determinant (arXiv:1605.08803, Sec. 4.1)."""
         alpha = self.flow_config.alpha
@@ -95,8 +109,8 @@ class Flow(Learner):
 
     def log_density(self, values: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Log-density of dequantised images in [0, 256]; as bins have volume 1, a bound for 8-bit images as it is."""
-        logits, log_slope = self.to_logits(values)
-        latents, log_determinant = self.transform(logits)
+        inputs, log_slope = self.to_inputs(values)
+        latents, log_determinant = self.transform(inputs)
         return self.latent_log_density(latents) + log_determinant + log_slope
 
     @property
@@ -116,7 +130,7 @@ class Flow(Learner):
 
     def encode(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b z"]:
         """Latents of the images at the centres of their bins."""
-        return self.transform(self.to_logits(images.to(self.origin.dtype) + 0.5)[0])[0]
+        return self.transform(self.to_inputs(images.to(self.origin.dtype) + 0.5)[0])[0]
 
     @torch.no_grad()
     def draw_latents(self, num: int) -> Float[Tensor, "n z"]:
@@ -126,7 +140,7 @@ class Flow(Learner):
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "n z"]) -> UInt8[Tensor, "n c h w"]:
         """The images in whose bins these latents end."""
-        values = self.from_logits(self.inverse(latents))
+        values = self.from_inputs(self.inverse(latents))
         return values.floor().clamp(0, 255).to(torch.uint8)
 
     @torch.no_grad()

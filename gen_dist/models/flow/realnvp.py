@@ -11,14 +11,14 @@ logit transform keeps `alpha` free on both sides of (0, 1).
 | f(x), z (Eq. 2) | `transform` |
 | b (Eq. 9) | `mask` of a coupling |
 | s, t (Eq. 5) | bounded `log_scale`, `shift` |
-| h(i), factored-out latents (Eq. 13-16) | parts of the latent vector, finest scale first |
+| h(i), factored-out latents (Eq. 13-16) | parts of the latent vector, finest scale first (`Scales`) |
 | alpha (Sec. 4.1) | `alpha` |
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from gen_dist.models.flow.flow import Flow
 from gen_dist.models.paper import Paper
 from gen_dist.nn.coupling import ActNorm, AffineCoupling, FlowBatchNorm, channel_mask, checkerboard_mask
+from gen_dist.nn.multiscale import Scales, fitting
 from gen_dist.nn.squeeze import Squeeze
 from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
 from gen_dist.types import DataSpec, ImageBatch
@@ -48,6 +49,7 @@ class RealNVPConfig:
     Attributes:
         scales: number of scales; an image whose sides can't be halved so often gets fewer.
         hidden: feature maps of the coupling networks.
+        double_hidden: twice as many after each squeeze, as in the paper.
         num_blocks: residual blocks of each coupling network.
         max_log_scale: bound of one coupling's log-scale.
         normalization: "act" (started from data) or "batch".
@@ -59,6 +61,7 @@ class RealNVPConfig:
 
     scales: int = 2
     hidden: int = 32
+    double_hidden: bool = False
     num_blocks: int = 2
     max_log_scale: float = 2.0
     normalization: Literal["act", "batch"] = "act"
@@ -83,23 +86,31 @@ class RealNVPConfig:
         return RealNVP(self, data)
 
 
-def _scale(config: RealNVPConfig, channels: int, height: int, width: int, *, last: bool) -> nn.ModuleList:
+def _scale(
+    config: RealNVPConfig, channels: int, height: int, width: int, hidden: int, *, last: bool
+) -> list[nn.Module]:
     """Three checkerboard couplings, squeeze, three channel couplings; at the last scale four checkerboard couplings."""
     steps: list[nn.Module] = []
     for index in range(4 if last else 3):
         mask = checkerboard_mask(height, width, invert=index % 2 == 1)
-        steps += _normalised_coupling(config, mask, channels)
+        steps += _normalised_coupling(config, mask, channels, hidden)
     if not last:
+        channels, hidden = 4 * channels, _squeezed(config, hidden)
         steps.append(Squeeze())
         for index in range(3):
-            steps += _normalised_coupling(config, channel_mask(4 * channels, invert=index % 2 == 1), 4 * channels)
-    return nn.ModuleList(steps)
+            steps += _normalised_coupling(config, channel_mask(channels, invert=index % 2 == 1), channels, hidden)
+    return steps
 
 
-def _normalised_coupling(config: RealNVPConfig, mask: Tensor, channels: int) -> list[nn.Module]:
+def _squeezed(config: RealNVPConfig, hidden: int) -> int:
+    """Feature maps after a squeeze."""
+    return 2 * hidden if config.double_hidden else hidden
+
+
+def _normalised_coupling(config: RealNVPConfig, mask: Tensor, channels: int, hidden: int) -> list[nn.Module]:
     normalization = ActNorm(channels) if config.normalization == "act" else FlowBatchNorm(channels)
     coupling = AffineCoupling(
-        mask, channels, hidden=config.hidden, num_blocks=config.num_blocks, max_log_scale=config.max_log_scale
+        mask, channels, hidden=hidden, num_blocks=config.num_blocks, max_log_scale=config.max_log_scale
     )
     return [normalization, coupling]
 
@@ -112,63 +123,38 @@ class RealNVP(Flow):
         super().__init__(config, data)
         self.config = config
         channels, height, width = data.shape
-        self.latent_shapes: list[tuple[int, int, int]] = []
-        scales: list[nn.ModuleList] = []
+        hidden = config.hidden
+        latent_shapes: list[tuple[int, int, int]] = []
+        scales: list[list[nn.Module]] = []
         for index in range(config.scales):
             last = index == config.scales - 1 or height % 2 == 1 or width % 2 == 1
-            scales.append(_scale(config, channels, height, width, last=last))
+            scales.append(_scale(config, channels, height, width, hidden, last=last))
             if last:
-                self.latent_shapes.append((channels, height, width))
+                latent_shapes.append((channels, height, width))
                 break
-            channels, height, width = 2 * channels, height // 2, width // 2
-            self.latent_shapes.append((channels, height, width))
-        self.scales = nn.ModuleList(scales)
+            channels, height, width, hidden = 2 * channels, height // 2, width // 2, _squeezed(config, hidden)
+            latent_shapes.append((channels, height, width))
+        self.scales = Scales(scales, latent_shapes)
 
     @torch.no_grad()
     def prepare(self, batch: ImageBatch) -> None:
         """Start every act norm from the batch."""
-        self._transform(self.to_logits(self.dequantise(batch.images))[0], fit=ActNorm)
+        with fitting(self, ActNorm):
+            self.log_density(self.dequantise(batch.images))
 
     @torch.no_grad()
     def finalise(self, batches: Sequence[ImageBatch]) -> None:
         """Take batch-norm statistics from training images, layer by layer."""
         if self.config.normalization == "batch" and batches:
             images = torch.cat([batch.images for batch in batches])
-            self._transform(self.to_logits(self.dequantise(images))[0], fit=FlowBatchNorm)
+            with fitting(self, FlowBatchNorm):
+                self.log_density(self.dequantise(images))
 
     def transform(self, values: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, " b"]]:
         """Latents of logits, and the log-determinant of the Jacobian (Eq. 3)."""
-        return self._transform(values, fit=None)
+        latents, log_determinant = self.scales(values)
+        return latents, log_determinant
 
     def inverse(self, latents: Float[Tensor, "b z"]) -> Float[Tensor, "b c h w"]:
         """The logits that `transform` maps to these latents."""
-        parts = torch.split(latents, [math.prod(shape) for shape in self.latent_shapes], dim=1)
-        values = parts[-1].reshape(-1, *self.latent_shapes[-1])
-        for index in reversed(range(len(parts))):
-            if index < len(parts) - 1:
-                values = torch.cat([parts[index].reshape(-1, *self.latent_shapes[index]), values], dim=1)
-            for step in reversed(self._steps(index)):
-                values = step.inverse(values)
-        return values
-
-    def _transform(
-        self, values: Float[Tensor, "b c h w"], *, fit: type[ActNorm] | type[FlowBatchNorm] | None
-    ) -> tuple[Float[Tensor, "b z"], Float[Tensor, " b"]]:
-        """`transform`; layers of type `fit` are fitted to what reaches them on the way."""
-        latents: list[Tensor] = []
-        total = torch.zeros_like(values[:, 0, 0, 0])
-        for index in range(len(self.scales)):
-            for step in self._steps(index):
-                if fit is not None and isinstance(step, fit):
-                    step.fit(values)
-                values, log_determinant = step(values)
-                total = total + log_determinant
-            if index < len(self.scales) - 1:
-                leaving, values = values.chunk(2, dim=1)
-                latents.append(leaving.flatten(1))
-        return torch.cat([*latents, values.flatten(1)], dim=1), total
-
-    def _steps(self, scale: int) -> list[Any]:
-        steps = self.scales[scale]
-        assert isinstance(steps, nn.ModuleList)
-        return list(steps)
+        return self.scales.inverse(latents)
