@@ -67,8 +67,14 @@ def discretised_logistic_log_probability(
         log_scale: logarithm of the logistic's scale; clamped to [-7, 7].
         values: 8-bit values scaled to [-1, 1] by `to_signed`.
     """
+    return logistic_bin_log_probability(mean, torch.exp(-log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)), values)
+
+
+def logistic_bin_log_probability(
+    mean: Float[Tensor, "*shape"], inverse_scale: Float[Tensor, "*shape"], values: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
+    """What `discretised_logistic_log_probability` does, for scales that need no clamp; all shapes broadcast."""
     half_bin = 1.0 / 255.0
-    inverse_scale = torch.exp(-log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE))
     upper = (values - mean + half_bin) * inverse_scale
     lower = (values - mean - half_bin) * inverse_scale
     log_below_upper = F.logsigmoid(upper)
@@ -76,6 +82,32 @@ def discretised_logistic_log_probability(
     inside = log_below_upper + log_above_lower + torch.log(-torch.expm1(-2.0 * half_bin * inverse_scale))
     lowest, highest = values < -1.0 + half_bin, values > 1.0 - half_bin
     return torch.where(lowest, log_below_upper, torch.where(highest, log_above_lower, inside))
+
+
+def discretised_gaussian_log_probability(
+    mean: Float[Tensor, "*shape"], log_scale: Float[Tensor, "*shape"], values: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
+    """Log-probability of 8-bit values under a normal distribution that is integrated over each value's bin.
+
+    The outermost bins reach to infinity, so the 256 probabilities sum to 1. A bin above the mean is mirrored to below
+    it: there the two ends' logarithms differ where both probabilities would be 1.
+
+    Args:
+        mean: on the scale of `values`; it may lie outside [-1, 1].
+        log_scale: logarithm of the standard deviation.
+        values: 8-bit values scaled to [-1, 1] by `to_signed`.
+    """
+    half_bin = 1.0 / 255.0
+    inverse_scale = torch.exp(-log_scale)
+    upper = (values - mean + half_bin) * inverse_scale
+    lower = (values - mean - half_bin) * inverse_scale
+    mirrored = upper + lower > 0.0
+    log_upper = torch.special.log_ndtr(torch.where(mirrored, -lower, upper))
+    log_lower = torch.special.log_ndtr(torch.where(mirrored, -upper, lower))
+    inside = log_upper + torch.log(-torch.expm1(log_lower - log_upper))
+    lowest, highest = values < -1.0 + half_bin, values > 1.0 - half_bin
+    above = torch.where(highest, torch.special.log_ndtr(-lower), inside)
+    return torch.where(lowest, torch.special.log_ndtr(upper), above)
 
 
 def sample_logistic(mean: Float[Tensor, "*shape"], log_scale: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -5,14 +5,14 @@ from typing import Literal
 
 from cattrs.strategies import configure_tagged_union
 
-from gen_dist.models.autoregressive import gated_pixelcnn, pixelcnn
+from gen_dist.models.autoregressive import gated_pixelcnn, nade, pixelcnn
 from gen_dist.models.baseline import gaussian, kernel_density, mixture, ppca
 from gen_dist.models.boltzmann import rbm
 from gen_dist.models.classifier import convnet
-from gen_dist.models.flow import realnvp
+from gen_dist.models.flow import glow, nice, realnvp
 from gen_dist.models.gan import dcgan
 from gen_dist.models.paper import Paper
-from gen_dist.models.vae import vae
+from gen_dist.models.vae import autoencoder, gumbel, iaf, iwae, mixture_posterior, vae, vqvae
 from gen_dist.serialization import converter
 
 Kind = Literal["autoregressive", "flow", "vae", "boltzmann", "markov", "gan", "classifier", "baseline", "composed"]
@@ -31,6 +31,12 @@ class Family:
 FAMILIES: tuple[Family, ...] = (
     Family(name="dcgan", kind="gan", config=dcgan.DCGANConfig, paper=dcgan.PAPER),
     Family(name="vae", kind="vae", config=vae.VAEConfig, paper=vae.PAPER),
+    Family(name="iwae", kind="vae", config=iwae.IWAEConfig, paper=iwae.PAPER),
+    Family(name="vae-mixture", kind="vae", config=mixture_posterior.MixtureVAEConfig, paper=mixture_posterior.PAPER),
+    Family(name="vae-iaf", kind="vae", config=iaf.IAFVAEConfig, paper=iaf.PAPER),
+    Family(name="gumbel-vae", kind="vae", config=gumbel.GumbelVAEConfig, paper=gumbel.PAPER),
+    Family(name="autoencoder", kind="vae", config=autoencoder.AutoencoderConfig, paper=autoencoder.PAPER),
+    Family(name="vqvae", kind="vae", config=vqvae.VQVAEConfig, paper=vqvae.PAPER),
     Family(name="pixelcnn", kind="autoregressive", config=pixelcnn.PixelCNNConfig, paper=pixelcnn.PAPER),
     Family(
         name="gated-pixelcnn",
@@ -38,7 +44,10 @@ FAMILIES: tuple[Family, ...] = (
         config=gated_pixelcnn.GatedPixelCNNConfig,
         paper=gated_pixelcnn.PAPER,
     ),
+    Family(name="nade", kind="autoregressive", config=nade.NADEConfig, paper=nade.PAPER),
+    Family(name="nice", kind="flow", config=nice.NICEConfig, paper=nice.PAPER),
     Family(name="realnvp", kind="flow", config=realnvp.RealNVPConfig, paper=realnvp.PAPER),
+    Family(name="glow", kind="flow", config=glow.GlowConfig, paper=glow.PAPER),
     Family(name="rbm", kind="boltzmann", config=rbm.RBMConfig, paper=rbm.PAPER),
     Family(name="convnet", kind="classifier", config=convnet.ConvNetConfig, paper=convnet.PAPER),
     Family(name="gaussian", kind="baseline", config=gaussian.GaussianConfig, paper=gaussian.PAPER),
@@ -55,9 +64,18 @@ FAMILIES: tuple[Family, ...] = (
 AnyModelConfig = (
     dcgan.DCGANConfig
     | vae.VAEConfig
+    | iwae.IWAEConfig
+    | mixture_posterior.MixtureVAEConfig
+    | iaf.IAFVAEConfig
+    | gumbel.GumbelVAEConfig
+    | autoencoder.AutoencoderConfig
+    | vqvae.VQVAEConfig
     | pixelcnn.PixelCNNConfig
+    | nade.NADEConfig
     | gated_pixelcnn.GatedPixelCNNConfig
+    | nice.NICEConfig
     | realnvp.RealNVPConfig
+    | glow.GlowConfig
     | rbm.RBMConfig
     | convnet.ConvNetConfig
     | gaussian.GaussianConfig

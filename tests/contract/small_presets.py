@@ -13,13 +13,19 @@ from torch import Tensor
 from gen_dist.config import RunConfig, override
 from gen_dist.learner import Learner, ModelConfig
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
+from gen_dist.models.autoregressive.nade import NADEConfig
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.models.boltzmann.rbm import RBMConfig
 from gen_dist.models.classifier.convnet import ConvNetConfig
+from gen_dist.models.flow.glow import GlowConfig
+from gen_dist.models.flow.nice import NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
 from gen_dist.models.gan.dcgan import DCGANConfig
 from gen_dist.models.table import family_of
-from gen_dist.models.vae.vae import VAEConfig
+from gen_dist.models.vae.autoencoder import AutoencoderConfig
+from gen_dist.models.vae.iaf import IAFVAEConfig
+from gen_dist.models.vae.settings import LatentVariableConfig
+from gen_dist.models.vae.vqvae import VQVAEConfig
 from gen_dist.presets import PRESETS, preset
 from gen_dist.training.checkpoint import capture
 from gen_dist.training.settings import TrainingConfig
@@ -66,18 +72,28 @@ class MadeUpImages:
 
 def narrow(config: RunConfig) -> RunConfig:
     """The same model with few channels. Without weight decay, which moves weights that nothing else moves."""
-    values: Mapping[str, Any]
+    values: dict[str, Any]
     match config.model:
         case DCGANConfig():
             values = {"latent_dim": 6, "generator_channels": 8, "critic_channels": 8}
-        case VAEConfig():
+        case LatentVariableConfig() | AutoencoderConfig():
             values = {"latent_dim": 4, "hidden": (8,) * len(config.model.hidden)}
+            if isinstance(config.model, IAFVAEConfig):
+                values |= {"step_width": 8, "context_dim": 3}
+        case VQVAEConfig():
+            values = {"hidden": 8, "residual_hidden": 4, "num_codes": 8, "code_dim": 4}
         case PixelCNNConfig():
             values = {"features": 12, "num_blocks": 1, "output_features": 12}
         case GatedPixelCNNConfig():
             values = {"features": 12, "num_blocks": 1, "first_kernel_size": 3, "output_features": 12}
         case RealNVPConfig():
-            values = {"hidden": 8}
+            values = {"hidden": 8, "num_blocks": 1}
+        case NICEConfig():
+            values = {"hidden": 8, "hidden_layers": 2}
+        case GlowConfig():
+            values = {"hidden": 8, "steps": 1}
+        case NADEConfig():
+            values = {"hidden": 12, "num_components": 2}
         case RBMConfig():
             values = {"num_hidden": 12, "sample_steps": 10, "partition_steps": 10, "partition_chains": 8}
         case ConvNetConfig():
