@@ -162,7 +162,7 @@ class LatentVariableModel(Learner):
     def importance_weighted_bound(
         self, targets: Float[Tensor, "b c h w"], posterior: Posterior, num_draws: int
     ) -> Float[Tensor, " b"]:
-        """Log of the weighted mean of p(x, z) / q(z given x) over draws of z (arXiv:1509.00519, Eq. 8), in nats."""
+        """Log of the weighted mean of p(x, z) / q(z given x) over draws of z (arXiv:1509.00519, Sec. 3), in nats."""
         parts = []
         for first in range(0, num_draws, _DRAWS_AT_ONCE):
             num = min(_DRAWS_AT_ONCE, num_draws - first)

@@ -58,8 +58,8 @@ class WeightedBoundConfig(LatentVariableConfig):
         beta: weight of the divergence in the training loss (Higgins et al. 2017).
         kl_warmup_images: training images over which the weight rises linearly from 0 to beta (Bowman et al. 2016,
             arXiv:1511.06349); 0 for no warm-up.
-        free_bits: nats of divergence, averaged over the micro-batch, that each latent variable has for free: it is
-            charged the larger of the two (arXiv:1606.04934, Eq. 16).
+        free_bits: nats that each latent variable is charged at least, whatever its divergence, averaged over the
+            micro-batch, is (Kingma et al. 2016, arXiv:1606.04934, lambda there).
     """
 
     beta: float = 1.0
