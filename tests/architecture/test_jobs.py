@@ -13,7 +13,7 @@ JOBS = python_files("jobs")
 
 
 def test_there_are_jobs() -> None:
-    assert {path.stem for path in JOBS} >= {"evaluate", "import_dataset", "train", "tune_gan"}
+    assert {path.stem for path in JOBS} >= {"compare", "evaluate", "import_dataset", "train", "tune_gan"}
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
