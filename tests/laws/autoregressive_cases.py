@@ -7,7 +7,10 @@ import torch
 
 from gen_dist.models.autoregressive.autoregressive import Autoregressive
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
+from gen_dist.models.autoregressive.nade import NADEConfig
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
+from gen_dist.models.autoregressive.pixelcnn_plus_plus import PixelCNNPlusPlusConfig
+from gen_dist.models.autoregressive.pixelrnn import PixelRNNConfig
 from gen_dist.types import DataSpec
 
 
@@ -37,6 +40,9 @@ CASES: dict[str, Case] = {
         ).build,
         blind=True,
     ),
+    "pixelcnn-plus-plus": Case(
+        build=PixelCNNPlusPlusConfig(features=4, num_blocks=1, num_scales=3, num_components=3).build
+    ),
     "gated-pixelcnn": Case(build=GatedPixelCNNConfig(features=24, output_features=48, num_blocks=1).build),
     "gated-pixelcnn-conditional": Case(
         build=GatedPixelCNNConfig(class_conditional=True, features=24, output_features=48, num_blocks=1).build
@@ -51,6 +57,29 @@ CASES: dict[str, Case] = {
             likelihood="bernoulli", class_conditional=True, features=36, output_features=36, num_blocks=0
         ).build
     ),
+    "pixelrnn-row": Case(build=PixelRNNConfig(features=24, output_features=48, num_layers=2).build, blind=True),
+    "pixelrnn-diagonal": Case(
+        build=PixelRNNConfig(
+            architecture="diagonal-bilstm", features=24, output_features=48, num_layers=2, first_kernel_size=3
+        ).build
+    ),
+    "pixelrnn-row-bernoulli": Case(
+        build=PixelRNNConfig(
+            likelihood="bernoulli", features=24, output_features=48, num_layers=1, first_kernel_size=3
+        ).build,
+        blind=True,
+    ),
+    "pixelrnn-diagonal-bernoulli": Case(
+        build=PixelRNNConfig(
+            architecture="diagonal-bilstm",
+            likelihood="bernoulli",
+            features=24,
+            output_features=48,
+            num_layers=1,
+            first_kernel_size=3,
+        ).build
+    ),
+    "nade-bernoulli": Case(build=NADEConfig(hidden=40).build),
 }
 BINARY = {name: case for name, case in CASES.items() if name.endswith("bernoulli")}
 EIGHT_BIT = {name: case for name, case in CASES.items() if name not in BINARY}
