@@ -5,7 +5,7 @@ from typing import Literal
 
 from cattrs.strategies import configure_tagged_union
 
-from gen_dist.models.autoregressive import gated_pixelcnn, nade, pixelcnn
+from gen_dist.models.autoregressive import gated_pixelcnn, nade, pixelcnn, pixelcnn_plus_plus
 from gen_dist.models.baseline import gaussian, kernel_density, mixture, ppca
 from gen_dist.models.boltzmann import rbm
 from gen_dist.models.classifier import convnet
@@ -44,6 +44,12 @@ FAMILIES: tuple[Family, ...] = (
         config=gated_pixelcnn.GatedPixelCNNConfig,
         paper=gated_pixelcnn.PAPER,
     ),
+    Family(
+        name="pixelcnn-plus-plus",
+        kind="autoregressive",
+        config=pixelcnn_plus_plus.PixelCNNPlusPlusConfig,
+        paper=pixelcnn_plus_plus.PAPER,
+    ),
     Family(name="nade", kind="autoregressive", config=nade.NADEConfig, paper=nade.PAPER),
     Family(name="nice", kind="flow", config=nice.NICEConfig, paper=nice.PAPER),
     Family(name="realnvp", kind="flow", config=realnvp.RealNVPConfig, paper=realnvp.PAPER),
@@ -73,6 +79,7 @@ AnyModelConfig = (
     | pixelcnn.PixelCNNConfig
     | nade.NADEConfig
     | gated_pixelcnn.GatedPixelCNNConfig
+    | pixelcnn_plus_plus.PixelCNNPlusPlusConfig
     | nice.NICEConfig
     | realnvp.RealNVPConfig
     | glow.GlowConfig

@@ -15,6 +15,7 @@ from gen_dist.learner import Learner, ModelConfig
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
 from gen_dist.models.autoregressive.nade import NADEConfig
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
+from gen_dist.models.autoregressive.pixelcnn_plus_plus import PixelCNNPlusPlusConfig
 from gen_dist.models.boltzmann.rbm import RBMConfig
 from gen_dist.models.classifier.convnet import ConvNetConfig
 from gen_dist.models.flow.glow import GlowConfig
@@ -86,6 +87,8 @@ def narrow(config: RunConfig) -> RunConfig:
             values = {"features": 12, "num_blocks": 1, "output_features": 12}
         case GatedPixelCNNConfig():
             values = {"features": 12, "num_blocks": 1, "first_kernel_size": 3, "output_features": 12}
+        case PixelCNNPlusPlusConfig():
+            values = {"features": 6, "num_blocks": 1, "num_components": 3, "dropout": 0.5}
         case RealNVPConfig():
             values = {"hidden": 8, "num_blocks": 1}
         case NICEConfig():

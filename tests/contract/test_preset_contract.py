@@ -34,6 +34,7 @@ STILL: dict[str, dict[str, str]] = {}
 SEPARABLE: dict[str, dict[str, object]] = {
     "DCGANConfig": {"generator_normalization": "group", "critic_normalization": "none"},
     "ConvNetConfig": {"dropout": 0.0, "max_shift": 0},
+    "PixelCNNPlusPlusConfig": {"dropout": 0.0},
     "RealNVPConfig": {"normalization": "act"},
 }
 # Families, or single presets, whose loss draws nothing.
