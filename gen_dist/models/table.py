@@ -5,10 +5,11 @@ from typing import Literal
 
 from cattrs.strategies import configure_tagged_union
 
-from gen_dist.models.autoregressive import gated_pixelcnn, nade, pixelcnn, pixelcnn_plus_plus
+from gen_dist.models.autoregressive import gated_pixelcnn, multiscale, nade, pixelcnn, pixelcnn_plus_plus
 from gen_dist.models.baseline import gaussian, kernel_density, mixture, ppca
 from gen_dist.models.boltzmann import rbm
 from gen_dist.models.classifier import convnet
+from gen_dist.models.composed import code_prior
 from gen_dist.models.flow import glow, nice, realnvp
 from gen_dist.models.gan import dcgan
 from gen_dist.models.paper import Paper
@@ -37,6 +38,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(name="gumbel-vae", kind="vae", config=gumbel.GumbelVAEConfig, paper=gumbel.PAPER),
     Family(name="autoencoder", kind="vae", config=autoencoder.AutoencoderConfig, paper=autoencoder.PAPER),
     Family(name="vqvae", kind="vae", config=vqvae.VQVAEConfig, paper=vqvae.PAPER),
+    Family(name="vqvae-prior", kind="composed", config=code_prior.CodePriorConfig, paper=code_prior.PAPER),
     Family(name="pixelcnn", kind="autoregressive", config=pixelcnn.PixelCNNConfig, paper=pixelcnn.PAPER),
     Family(
         name="gated-pixelcnn",
@@ -44,6 +46,7 @@ FAMILIES: tuple[Family, ...] = (
         config=gated_pixelcnn.GatedPixelCNNConfig,
         paper=gated_pixelcnn.PAPER,
     ),
+    Family(name="multiscale", kind="autoregressive", config=multiscale.MultiScaleConfig, paper=multiscale.PAPER),
     Family(
         name="pixelcnn-plus-plus",
         kind="autoregressive",
@@ -76,9 +79,11 @@ AnyModelConfig = (
     | gumbel.GumbelVAEConfig
     | autoencoder.AutoencoderConfig
     | vqvae.VQVAEConfig
+    | code_prior.CodePriorConfig
     | pixelcnn.PixelCNNConfig
     | nade.NADEConfig
     | gated_pixelcnn.GatedPixelCNNConfig
+    | multiscale.MultiScaleConfig
     | pixelcnn_plus_plus.PixelCNNPlusPlusConfig
     | nice.NICEConfig
     | realnvp.RealNVPConfig

@@ -14,10 +14,12 @@ from gen_dist.config import RunConfig, override
 from gen_dist.learner import Learner, ModelConfig
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
 from gen_dist.models.autoregressive.nade import NADEConfig
+from gen_dist.models.autoregressive.multiscale import MultiScaleConfig
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.models.autoregressive.pixelcnn_plus_plus import PixelCNNPlusPlusConfig
 from gen_dist.models.boltzmann.rbm import RBMConfig
 from gen_dist.models.classifier.convnet import ConvNetConfig
+from gen_dist.models.composed.code_prior import CodePriorConfig
 from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
@@ -83,10 +85,16 @@ def narrow(config: RunConfig) -> RunConfig:
                 values |= {"step_width": 8, "context_dim": 3}
         case VQVAEConfig():
             values = {"hidden": 8, "residual_hidden": 4, "num_codes": 8, "code_dim": 4}
+        case CodePriorConfig():
+            small = {"hidden": 8, "residual_hidden": 4, "num_codes": 8, "code_dim": 4}
+            values = {"embedding_dim": 4, "features": 8, "num_blocks": 1, "output_features": 8}
+            values |= {f"foundation.{path}": value for path, value in small.items()}
         case PixelCNNConfig():
             values = {"features": 12, "num_blocks": 1, "output_features": 12}
         case GatedPixelCNNConfig():
             values = {"features": 12, "num_blocks": 1, "first_kernel_size": 3, "output_features": 12}
+        case MultiScaleConfig():
+            values = {"features": 12, "num_blocks": 1, "output_features": 12, "map_features": 8, "map_layers": 1}
         case PixelCNNPlusPlusConfig():
             values = {"features": 6, "num_blocks": 1, "num_components": 3, "dropout": 0.5}
         case RealNVPConfig():

@@ -45,8 +45,9 @@ NOISELESS = {
     "autoencoder-28",
     "autoencoder-linear-8",
     "PixelCNNConfig",
-    "GatedPixelCNNConfig",
+    "GatedPixelCNNConfig", "MultiScaleConfig",
     "VQVAEConfig",
+    "CodePriorConfig",
 }
 
 

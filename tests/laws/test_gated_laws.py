@@ -1,11 +1,16 @@
 """Gated convolutions: no blind spot, colours in order, and the same numbers pixel by pixel as all at once."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
+from gen_dist.learner import Context, Loss
+from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from gen_dist.nn.gated import GatedNetwork, gate
 from gen_dist.nn.incremental_gated import IncrementalGatedNetwork
+from gen_dist.types import DataSpec, ImageBatch, Moment
 
 DOUBLE = torch.float64
 
@@ -122,3 +127,64 @@ def test_every_parameter_has_a_gradient(num_blocks: int) -> None:
     outputs = model(*(torch.randn(shape, dtype=DOUBLE) for shape in ((2, 3, 4, 4), (2, 2), (2, 2, 4, 4))))
     gradients = torch.autograd.grad(outputs.square().sum(), list(model.parameters()))
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
+
+
+def conditional(**changes: object) -> GatedPixelCNN:
+    """A Bernoulli model of 2 x 2 images of two classes."""
+    torch.manual_seed(1)
+    settings = {"likelihood": "bernoulli", "class_conditional": True, "features": 8, "num_blocks": 1}
+    config = GatedPixelCNNConfig(**(settings | {"output_features": 16} | changes))
+    return config.build(DataSpec(channels=1, height=2, width=2, class_names=("dark", "light"))).double().eval()
+
+
+def test_the_class_changes_the_logits_of_every_pixel() -> None:
+    model = conditional()
+    images = torch.randint(0, 256, (1, 1, 2, 2), dtype=torch.uint8).expand(2, -1, -1, -1)
+    dark, light = model.outputs(images, torch.tensor([0, 1]))
+    assert ((dark - light).abs() > 1e-3).all()
+
+
+def test_a_conditional_model_learns_its_classes() -> None:
+    """Dark images are black, light ones white; then a class is drawn on request, and the mixture scores both alike."""
+    model = conditional()
+    labels = torch.arange(8) % 2
+    images = (255 * labels).to(torch.uint8)[:, None, None, None].expand(-1, 1, 2, 2).contiguous()
+    batch = ImageBatch(images=images, labels=labels)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        signal = model.phases[0].signal(batch, Context(Moment(), 0, 0, {}))
+        assert isinstance(signal, Loss)
+        signal.value.backward()
+        optimizer.step()
+    assert signal.value < 0.05  # bits for each value; without classes it could not fall below 1 / 4
+    wanted = torch.tensor([0] * 20 + [1] * 20)
+    drawn = model.sample(40, condition=wanted) > 0
+    assert torch.equal(drawn.flatten(1).double().mean(1).round().long(), wanted)
+    each = model.log_probability(images[:2])
+    torch.testing.assert_close(each, torch.full((2,), math.log(0.5), dtype=DOUBLE), atol=0.15, rtol=0.0)
+
+
+def test_labels_are_asked_for_where_they_are_needed() -> None:
+    plain = DataSpec(channels=1, height=2, width=2)
+    with pytest.raises(ValueError, match="class_conditional is True"):
+        GatedPixelCNNConfig(class_conditional=True).build(plain)
+    unlabelled = ImageBatch(images=torch.zeros(2, 1, 2, 2, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="needs labels"):
+        conditional().negative_log_likelihood(unlabelled, Context(Moment(), 0, 0, {}))
+    with pytest.raises(ValueError, match="unconditional"):
+        conditional(class_conditional=False).sample(2, condition=torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features": 0}, "features is 0"),
+        ({"num_blocks": -1}, "num_blocks is -1"),
+        ({"kernel_size": 4}, "kernel_size is 4"),
+        ({"output_features": 32}, "output_features is 32: images with 3 colours"),
+    ],
+)
+def test_settings_that_can_t_be_are_refused(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GatedPixelCNNConfig(**changes).build(DataSpec(channels=3, height=2, width=2))

@@ -3,7 +3,7 @@
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -38,15 +38,17 @@ def draw_in_raster_order(
     distribution: PixelDistribution,
     *,
     first_row: int = 0,
+    known: Bool[Tensor, "h w"] | None = None,
     temperature: float = 1.0,
 ) -> None:
-    """Draw all rows from `first_row` on, in place.
+    """Draw all rows from `first_row` on, in place, but for pixels that are `known`.
 
     Args:
         values: images (or codes); the rows above `first_row` are known and stay.
         predictor: fresh: it has seen no pixel yet.
         distribution: of a pixel given the predictor's outputs.
         first_row: number of known rows.
+        known: other pixels that are known and stay.
         temperature: logits are divided by it.
     """
     num, colours, height, width = values.shape
@@ -58,10 +60,12 @@ def draw_in_raster_order(
         transient=True,
         disable=not console.is_terminal,
     )
+    stays = torch.zeros(height, width, dtype=torch.bool) if known is None else known.cpu().clone()
+    stays[:first_row] = True
     for row in rows:
         for column in range(width):
             outputs = predictor.pixel(values, row, column)
-            if row < first_row:
+            if stays[row, column]:
                 continue
             for colour in range(colours):
                 if colour and distribution.asks_for_each_colour:
