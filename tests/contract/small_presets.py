@@ -102,7 +102,7 @@ def narrow(config: RunConfig) -> RunConfig:
         case NICEConfig():
             values = {"hidden": 8, "hidden_layers": 2}
         case GlowConfig():
-            values = {"hidden": 8, "steps": 1}
+            values = {"hidden": 8, "steps": 1, "schedule.warmup_images": 0}  # which would hold weights still
         case NADEConfig():
             values = {"hidden": 12, "num_components": 2}
         case RBMConfig():
