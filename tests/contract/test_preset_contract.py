@@ -45,7 +45,8 @@ NOISELESS = {
     "autoencoder-28",
     "autoencoder-linear-8",
     "PixelCNNConfig",
-    "GatedPixelCNNConfig", "MultiScaleConfig",
+    "GatedPixelCNNConfig",
+    "MultiScaleConfig",
     "VQVAEConfig",
     "CodePriorConfig",
 }
