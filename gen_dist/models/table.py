@@ -5,7 +5,7 @@ from typing import Literal
 
 from cattrs.strategies import configure_tagged_union
 
-from gen_dist.models.autoregressive import gated_pixelcnn, multiscale, nade, pixelcnn, pixelcnn_plus_plus
+from gen_dist.models.autoregressive import gated_pixelcnn, made, multiscale, nade, pixelcnn, pixelcnn_plus_plus, pixelrnn
 from gen_dist.models.baseline import gaussian, kernel_density, mixture, ppca
 from gen_dist.models.boltzmann import rbm
 from gen_dist.models.classifier import convnet
@@ -53,7 +53,9 @@ FAMILIES: tuple[Family, ...] = (
         config=pixelcnn_plus_plus.PixelCNNPlusPlusConfig,
         paper=pixelcnn_plus_plus.PAPER,
     ),
+    Family(name="pixelrnn", kind="autoregressive", config=pixelrnn.PixelRNNConfig, paper=pixelrnn.PAPER),
     Family(name="nade", kind="autoregressive", config=nade.NADEConfig, paper=nade.PAPER),
+    Family(name="made", kind="autoregressive", config=made.MADEConfig, paper=made.PAPER),
     Family(name="nice", kind="flow", config=nice.NICEConfig, paper=nice.PAPER),
     Family(name="realnvp", kind="flow", config=realnvp.RealNVPConfig, paper=realnvp.PAPER),
     Family(name="glow", kind="flow", config=glow.GlowConfig, paper=glow.PAPER),
@@ -81,7 +83,9 @@ AnyModelConfig = (
     | vqvae.VQVAEConfig
     | code_prior.CodePriorConfig
     | pixelcnn.PixelCNNConfig
+    | pixelrnn.PixelRNNConfig
     | nade.NADEConfig
+    | made.MADEConfig
     | gated_pixelcnn.GatedPixelCNNConfig
     | multiscale.MultiScaleConfig
     | pixelcnn_plus_plus.PixelCNNPlusPlusConfig

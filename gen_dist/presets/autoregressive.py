@@ -3,7 +3,7 @@
 from gen_dist.config import RunConfig, override
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets import gated_pixelcnn, multiscale, pixelcnn_plus_plus
+from gen_dist.presets import gated_pixelcnn, multiscale, pixelcnn_plus_plus, pixelrnn
 from gen_dist.presets.preset import Preset
 from gen_dist.training.settings import TrainingConfig
 
@@ -68,4 +68,5 @@ PRESETS: tuple[Preset, ...] = (
     *gated_pixelcnn.PRESETS,
     *multiscale.PRESETS,
     *pixelcnn_plus_plus.PRESETS,
+    *pixelrnn.PRESETS,
 )

@@ -14,9 +14,11 @@ from gen_dist.config import RunConfig, override
 from gen_dist.learner import Learner, ModelConfig
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
 from gen_dist.models.autoregressive.multiscale import MultiScaleConfig
+from gen_dist.models.autoregressive.made import MADEConfig
 from gen_dist.models.autoregressive.nade import NADEConfig
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.models.autoregressive.pixelcnn_plus_plus import PixelCNNPlusPlusConfig
+from gen_dist.models.autoregressive.pixelrnn import PixelRNNConfig
 from gen_dist.models.boltzmann.rbm import RBMConfig
 from gen_dist.models.classifier.convnet import ConvNetConfig
 from gen_dist.models.composed.code_prior import CodePriorConfig
@@ -95,6 +97,8 @@ def narrow(config: RunConfig) -> RunConfig:
             values = {"features": 12, "num_blocks": 1, "first_kernel_size": 3, "output_features": 12}
         case MultiScaleConfig():
             values = {"features": 12, "num_blocks": 1, "output_features": 12, "map_features": 8, "map_layers": 1}
+        case PixelRNNConfig():
+            values = {"features": 12, "num_layers": 1, "output_features": 12}
         case PixelCNNPlusPlusConfig():
             values = {"features": 6, "num_blocks": 1, "num_components": 3, "dropout": 0.5}
         case RealNVPConfig():
@@ -105,6 +109,8 @@ def narrow(config: RunConfig) -> RunConfig:
             values = {"hidden": 8, "steps": 1, "schedule.warmup_images": 0}  # which would hold weights still
         case NADEConfig():
             values = {"hidden": 12, "num_components": 2}
+        case MADEConfig():
+            values = {"hidden": (12,), "num_components": 2}
         case RBMConfig():
             values = {"num_hidden": 12, "sample_steps": 10, "partition_steps": 10, "partition_chains": 8}
         case ConvNetConfig():

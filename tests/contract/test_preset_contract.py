@@ -38,13 +38,14 @@ SEPARABLE: dict[str, dict[str, object]] = {
     "RealNVPConfig": {"normalization": "act"},
 }
 # Families, or single presets, whose loss draws nothing.
-NOISELESS = {
+NOISELESS = {"MADEConfig", 
     "nade-8",
     "nade-28",
     "autoencoder-8",
     "autoencoder-28",
     "autoencoder-linear-8",
     "PixelCNNConfig",
+    "PixelRNNConfig",
     "GatedPixelCNNConfig",
     "MultiScaleConfig",
     "VQVAEConfig",
