@@ -12,7 +12,9 @@ EXPECTED = {
     "dcgan": {"samples"},
     "vae": {"samples", "scores", "encodes", "decodes"},
     "pixelcnn": {"samples", "scores"},
+    "nice": {"samples", "scores", "encodes", "decodes"},
     "realnvp": {"samples", "scores", "encodes", "decodes"},
+    "glow": {"samples", "scores", "encodes", "decodes"},
     "rbm": {"samples", "scores"},
     "convnet": {"classifies"},
 }
