@@ -5,7 +5,15 @@ from typing import Literal
 
 from cattrs.strategies import configure_tagged_union
 
-from gen_dist.models.autoregressive import gated_pixelcnn, made, multiscale, nade, pixelcnn, pixelcnn_plus_plus, pixelrnn
+from gen_dist.models.autoregressive import (
+    gated_pixelcnn,
+    made,
+    multiscale,
+    nade,
+    pixelcnn,
+    pixelcnn_plus_plus,
+    pixelrnn,
+)
 from gen_dist.models.baseline import gaussian, kernel_density, mixture, ppca
 from gen_dist.models.boltzmann import rbm
 from gen_dist.models.classifier import convnet

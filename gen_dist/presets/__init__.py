@@ -1,12 +1,24 @@
 """Whole run configurations by name."""
 
 from gen_dist.config import RunConfig
-from gen_dist.presets import autoregressive, baseline, boltzmann, classifier, composed, flow, gan, markov, nade, vae
+from gen_dist.presets import (
+    autoregressive,
+    baseline,
+    boltzmann,
+    classifier,
+    composed,
+    flow,
+    gan,
+    made,
+    markov,
+    nade,
+    vae,
+)
 from gen_dist.presets.preset import Preset
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
-    for module in (gan, vae, autoregressive, nade, flow, boltzmann, markov, composed, baseline, classifier)
+    for module in (gan, vae, autoregressive, nade, made, flow, boltzmann, markov, composed, baseline, classifier)
     for preset in module.PRESETS
 }
 

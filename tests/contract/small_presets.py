@@ -13,8 +13,8 @@ from torch import Tensor
 from gen_dist.config import RunConfig, override
 from gen_dist.learner import Learner, ModelConfig
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
-from gen_dist.models.autoregressive.multiscale import MultiScaleConfig
 from gen_dist.models.autoregressive.made import MADEConfig
+from gen_dist.models.autoregressive.multiscale import MultiScaleConfig
 from gen_dist.models.autoregressive.nade import NADEConfig
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.models.autoregressive.pixelcnn_plus_plus import PixelCNNPlusPlusConfig

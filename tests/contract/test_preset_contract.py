@@ -38,7 +38,8 @@ SEPARABLE: dict[str, dict[str, object]] = {
     "RealNVPConfig": {"normalization": "act"},
 }
 # Families, or single presets, whose loss draws nothing.
-NOISELESS = {"MADEConfig", 
+NOISELESS = {
+    "MADEConfig",
     "nade-8",
     "nade-28",
     "autoencoder-8",

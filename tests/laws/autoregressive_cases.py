@@ -7,6 +7,7 @@ import torch
 
 from gen_dist.models.autoregressive.autoregressive import Autoregressive
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
+from gen_dist.models.autoregressive.made import MADEConfig
 from gen_dist.models.autoregressive.nade import NADEConfig
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.models.autoregressive.pixelcnn_plus_plus import PixelCNNPlusPlusConfig
@@ -79,6 +80,8 @@ CASES: dict[str, Case] = {
             first_kernel_size=3,
         ).build
     ),
+    "made-logistic": Case(build=MADEConfig(likelihood="logistic-mixture", hidden=(400,), num_components=2).build),
+    "made-bernoulli": Case(build=MADEConfig(hidden=(50, 50)).build),
     "nade-bernoulli": Case(build=NADEConfig(hidden=40).build),
 }
 BINARY = {name: case for name, case in CASES.items() if name.endswith("bernoulli")}
