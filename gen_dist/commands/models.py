@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import torch
 import tyro
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from gen_dist.learner import Learner, ModelConfig, capabilities
 from gen_dist.models.table import FAMILIES, Family
@@ -22,32 +24,52 @@ PROBES = tuple(
 )
 
 
-def models(*, as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False) -> None:
+def models(
+    search: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+    *,
+    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False,
+) -> None:
     """List what can be trained: families with their papers, what each can do, and their presets.
 
     Capabilities: *samples* draws images, *scores* gives the log-probability of an image, *encodes* and *decodes* map
-    between images and latent vectors, *classifies* gives class logits.
+    between images and latent vectors, *completes* continues images whose upper part is given, *classifies* gives class
+    logits. The last part of a preset's name is the size of the images that it is made for.
 
     Example:
         gen-dist models
 
+        gen-dist models flow
+
+        gen-dist models pixelcnn vae-8
+
         gen-dist models --json
 
     Args:
-        as_json: print JSON for programs instead of a table for people.
+        search: kinds, or parts of the names of families or presets; all when left out.
+        as_json: print JSON for programs instead of a list for people.
     """
-    rows = [_row(family) for family in FAMILIES]
+    rows = [row for row in map(_row, FAMILIES) if not search or any(_matches(row, words) for words in search)]
+    if not rows:
+        raise ValueError(f"no kind, family or preset is called like {' or '.join(search)}; `gen-dist models` lists all")
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table("family", "kind", "paper", "can", "presets", title="What gen-dist can train", show_lines=True)
+    console = Console(highlight=False)
     for row in rows:
         paper = row["paper"]
-        source = f"{paper['title']} ({paper['authors']}, {paper['year']})"
-        source += f"\narXiv:{paper['arxiv']}" if paper["arxiv"] else ""
-        presets = "\n".join(f"{preset['name']}: {preset['summary']}" for preset in row["presets"])
-        table.add_row(row["family"], row["kind"], source, "\n".join(row["capabilities"]), presets)
-    Console().print(table)
+        arxiv = f", arXiv:{paper['arxiv']}" if paper["arxiv"] else ""
+        console.print(Text(row["family"], style="bold"), f"({row['kind']})")
+        console.print(Padding(f"{paper['title']}. {paper['authors']} ({paper['year']}){arxiv}", (0, 0, 0, 2)))
+        console.print(Padding(Text(", ".join(row["capabilities"]) or "trains", style="italic"), (0, 0, 0, 2)))
+        presets = Table.grid(padding=(0, 2))
+        for preset in row["presets"]:
+            presets.add_row(Text(preset["name"], style="cyan", no_wrap=True), preset["summary"])
+        console.print(Padding(presets, (0, 0, 1, 4)))
+
+
+def _matches(row: dict[str, Any], words: str) -> bool:
+    names = [row["family"], *(preset["name"] for preset in row["presets"])]
+    return words == row["kind"] or any(words in name for name in names)
 
 
 def _row(family: Family) -> dict[str, Any]:
