@@ -124,7 +124,7 @@ def glow_28() -> RunConfig:
             schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
             ema_decay=0.999,
         ),
-        training=TrainingConfig(images=images, batch_size=64),
+        training=TrainingConfig(images=images, batch_size=64, channels_last=True),
     )
 
 

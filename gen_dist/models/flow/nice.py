@@ -9,9 +9,9 @@ the identity.
 
 | symbol | name here |
 |---|---|
-| f(x), h (Eq. 1) | `transform`, latents |
+| f(x), h (Sec. 2) | `transform`, latents |
 | I1, I2 (Sec. 3.2) | `partition` |
-| m (Eq. 5) | networks of `couplings` |
+| m (Sec. 3.2) | networks of `couplings` |
 | S (Sec. 3.3) | `exp(log_scale)` |
 | p_H (Sec. 3.4) | `prior` |
 """
@@ -113,7 +113,7 @@ class NICE(Flow):
         return latents, self.log_scale.sum().expand(len(values))
 
     def inverse(self, latents: Float[Tensor, "b z"]) -> Float[Tensor, "b c h w"]:
-        """The values that `transform` maps to these latents (Eq. 6)."""
+        """The values that `transform` maps to these latents: couplings are undone by subtraction (Sec. 3.2)."""
         parts = self._halves(latents * torch.exp(-self.log_scale) - self.shift)
         for index in reversed(range(len(self.couplings))):
             moving = 1 - index % 2
@@ -125,7 +125,7 @@ class NICE(Flow):
         return values.reshape(-1, *self.data.shape)
 
     def latent_log_density(self, latents: Float[Tensor, "b z"]) -> Float[Tensor, " b"]:
-        """Log-density of the factorial prior (Eq. 4): log p(h) = -log(1 + exp(h)) - log(1 + exp(-h)) if logistic."""
+        """Log-density of the factorial prior (Sec. 3.4): log p(h) = -log(1 + exp(h)) - log(1 + exp(-h)) if logistic."""
         if self.config.prior == "gaussian":
             return super().latent_log_density(latents)
         return -(F.softplus(latents) + F.softplus(-latents)).sum(1)
@@ -139,7 +139,7 @@ class NICE(Flow):
         return sample_logistic(zeros, zeros)
 
     def _couple(self, values: Tensor) -> Tensor:
-        """All couplings (Eq. 5), the two parts one after the other."""
+        """All couplings (Sec. 3.2), the two parts one after the other."""
         flat = values.flatten(1)
         parts = self._halves(flat) if self.config.partition == "halves" else [flat[:, 0::2], flat[:, 1::2]]
         for index in range(len(self.couplings)):
