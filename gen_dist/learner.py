@@ -220,6 +220,19 @@ class Scores(Protocol):
 
 
 @runtime_checkable
+class EstimatesPartition(Protocol):
+    """Scores with a partition function that it estimates, and knows how well.
+
+    Attributes:
+        log_partition_error: standard error of the estimated log Z, in nats; below 0 when it is not estimated yet. All
+            images of a split share it: it does not average out.
+    """
+
+    @property
+    def log_partition_error(self) -> Float[Tensor, ""]: ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Can map images to latent vectors."""
 

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from gen_dist.distributed.seeding import seed_for, seeded
-from gen_dist.learner import Learner, LikelihoodKind, Scores
+from gen_dist.learner import EstimatesPartition, Learner, LikelihoodKind, Scores
 from gen_dist.sampling.draw import device_of, evaluation_mode
 
 CHUNK = 128
@@ -21,7 +21,8 @@ class Likelihood:
 
     Attributes:
         metrics: "bits_per_dimension" of 8-bit images, or "nats" per image for models of binary images; each with its
-            standard error over the images ("bits_per_dimension_error", "nats_error"). Lower is better.
+            standard error over the images ("bits_per_dimension_error", "nats_error"). Lower is better. Where log Z was
+            estimated, its standard error in nats too ("log_partition_error"), which all images share.
         kind: "exact"; "lower bound" of the log-probability, so the figure is an upper bound of the true one; or
             "estimate".
     """
@@ -47,8 +48,11 @@ def likelihood(learner: Learner, images: UInt8[Tensor, "n c h w"], *, seed: int)
                 scores.append(learner.log_probability(chunk.to(device_of(learner))).double().cpu())
     nats = -torch.cat(scores)
     mean, error = float(nats.mean()), float(nats.std() / math.sqrt(len(nats)))
+    metrics = {}
+    if isinstance(learner, EstimatesPartition) and learner.log_partition_error >= 0:
+        metrics["log_partition_error"] = float(learner.log_partition_error)
     if learner.likelihood_of == "binary":
-        return Likelihood({"nats": mean, "nats_error": error}, learner.likelihood_kind)
+        return Likelihood({"nats": mean, "nats_error": error, **metrics}, learner.likelihood_kind)
     per_dimension = 1.0 / (math.log(2.0) * images[0].numel())
-    metrics = {"bits_per_dimension": mean * per_dimension, "bits_per_dimension_error": error * per_dimension}
+    metrics |= {"bits_per_dimension": mean * per_dimension, "bits_per_dimension_error": error * per_dimension}
     return Likelihood(metrics, learner.likelihood_kind)

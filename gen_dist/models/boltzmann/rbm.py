@@ -25,8 +25,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import Context, Gradient, Learner, LikelihoodKind, Phase, Player, Signal
-from gen_dist.losses.likelihood import binarise
+from gen_dist.learner import Context, Gradient, Phase, Player, Signal
+from gen_dist.models.boltzmann.annealing import annealed_log_partition
+from gen_dist.models.boltzmann.machine import BoltzmannMachine, log_odds
 from gen_dist.models.paper import Paper
 from gen_dist.optimization import CONSTANT, SGD, LearningRateSchedule, OptimizerConfig
 from gen_dist.types import DataSpec, ImageBatch, from_unit, to_unit
@@ -81,24 +82,15 @@ class RBMConfig:
 
 
 @final
-class RBM(Learner):
+class RBM(BoltzmannMachine):
     """Visible units are the values of a binary image, hidden units are binary."""
 
     def __init__(self, config: RBMConfig, data: DataSpec) -> None:
-        super().__init__()
+        super().__init__(data)
         self.config = config
-        self.data = data
         self.weight = nn.Parameter(0.01 * torch.randn(data.num_dimensions, config.num_hidden))
         self.visible_bias = nn.Parameter(torch.zeros(data.num_dimensions))
         self.hidden_bias = nn.Parameter(torch.zeros(config.num_hidden))
-        # Log-odds of each pixel in the data: where annealing starts.
-        self.base_bias: Tensor
-        self.register_buffer("base_bias", torch.zeros(data.num_dimensions))
-        # Estimated by `finalise`; an error below 0 says that this has not happened yet.
-        self.log_partition: Tensor
-        self.log_partition_error: Tensor
-        self.register_buffer("log_partition", torch.zeros(()))
-        self.register_buffer("log_partition_error", -torch.ones(()))
 
     @property
     def players(self) -> Mapping[str, Player]:
@@ -116,7 +108,7 @@ class RBM(Learner):
     @torch.no_grad()
     def prepare(self, batch: ImageBatch) -> None:
         """Start the visible biases at the log-odds of each pixel in the batch."""
-        self.base_bias.copy_(log_odds(self._visible(batch.images)))
+        self.base_bias.copy_(log_odds(self.visible(batch.images)))
         self.visible_bias.copy_(self.base_bias)
 
     @torch.no_grad()
@@ -124,7 +116,7 @@ class RBM(Learner):
         """The gradient of the free energy of the data minus that of the chains; metrics tell both apart."""
         # A small difference of two large averages: in bfloat16 little of it would be left.
         with torch.autocast(batch.images.device.type, enabled=False):
-            data = self._visible(batch.images)
+            data = self.visible(batch.images)
             if self.config.binarisation == "probability":
                 data = to_unit(batch.images, self.weight.dtype).flatten(1).bernoulli()
             chain = context.memory.get("chain", data) if self.config.persistent else data
@@ -139,6 +131,10 @@ class RBM(Learner):
             }
             positive, negative = self.free_energy_gradient(data), self.free_energy_gradient(chain)
         return Gradient({parameter: positive[parameter] - negative[parameter] for parameter in positive}, metrics)
+
+    def log_unnormalised(self, visible: Float[Tensor, "b v"]) -> Float[Tensor, " b"]:
+        """Minus the free energy."""
+        return -self.free_energy(visible)
 
     def free_energy(self, visible: Float[Tensor, "b v"]) -> Float[Tensor, " b"]:
         """F(v), for which p(v) = exp(-F(v)) / Z."""
@@ -166,16 +162,6 @@ class RBM(Learner):
         return self.visible_probability(self.hidden_probability(visible).bernoulli()).bernoulli()
 
     @torch.no_grad()
-    def finalise(self, batches: Sequence[ImageBatch]) -> None:
-        """Estimate log Z and its standard error, so that images can be scored."""
-        if batches:
-            visible = torch.cat([self._visible(batch.images) for batch in batches])
-            self.base_bias.copy_(log_odds(visible))
-        log_partition, error = self.estimate_log_partition()
-        self.log_partition.copy_(log_partition)
-        self.log_partition_error.copy_(error)
-
-    @torch.no_grad()
     def estimate_log_partition(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Log Z and its standard error by annealed importance sampling (Salakhutdinov and Murray 2008).
 
@@ -183,37 +169,19 @@ class RBM(Learner):
 
             log p*_beta(v) = ((1 - beta) base_bias + beta visible_bias)'v + sum softplus(beta (W'v + hidden_bias))
         """
-        num_steps, num_chains = self.config.partition_steps, self.config.partition_chains
-        visible = torch.sigmoid(self.base_bias).expand(num_chains, -1).bernoulli()
-        log_weight = torch.zeros(num_chains, dtype=torch.float64, device=visible.device)
-        for step in range(num_steps):
+
+        def rise(visible: Tensor, now: float, following: float) -> Tensor:
             inputs, tilt = self._hidden_input(visible), visible @ (self.visible_bias - self.base_bias)
-            now, following = step / num_steps, (step + 1) / num_steps
-            rise = F.softplus(following * inputs).sum(1) - F.softplus(now * inputs).sum(1)
-            log_weight += (rise + tilt / num_steps).double()
-            visible = self._annealed_probability(visible, following, temperature=1.0).bernoulli()
-        log_base = F.softplus(self.base_bias).sum() + self.config.num_hidden * math.log(2.0)
-        log_mean_weight = torch.logsumexp(log_weight, 0) - math.log(num_chains)
-        relative_weight = torch.exp(log_weight - log_mean_weight)  # mean 1
-        return log_base + log_mean_weight, relative_weight.std() / math.sqrt(num_chains)
+            hidden = F.softplus(following * inputs).sum(1) - F.softplus(now * inputs).sum(1)
+            return hidden + (following - now) * tilt
 
-    @property
-    def likelihood_kind(self) -> LikelihoodKind:
-        """Log Z is estimated."""
-        return "estimate"
-
-    @property
-    def likelihood_of(self) -> Literal["8-bit", "binary"]:
-        """The visible units are binary."""
-        return "binary"
-
-    @torch.no_grad()
-    def log_probability(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """-F(v) - log Z in nats, of images thresholded at 128; log Z is estimated here if `finalise` has not yet."""
-        log_partition = self.log_partition
-        if self.log_partition_error < 0:
-            log_partition = self.estimate_log_partition()[0].to(log_partition.dtype)
-        return -self.free_energy(self._visible(images)) - log_partition
+        return annealed_log_partition(
+            torch.sigmoid(self.base_bias).expand(self.config.partition_chains, -1).bernoulli(),
+            rise=rise,
+            move=lambda visible, beta: self._annealed_probability(visible, beta, temperature=1.0).bernoulli(),
+            num_steps=self.config.partition_steps,
+            log_base=F.softplus(self.base_bias).sum() + self.config.num_hidden * math.log(2.0),
+        )
 
     @torch.no_grad()
     def sample(
@@ -242,11 +210,3 @@ class RBM(Learner):
 
     def _visible_input(self, hidden: Float[Tensor, "b k"]) -> Float[Tensor, "b v"]:
         return hidden @ self.weight.T + self.visible_bias
-
-    def _visible(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b v"]:
-        return binarise(images, self.weight.dtype).flatten(1)
-
-
-def log_odds(visible: Float[Tensor, "b v"]) -> Float[Tensor, " v"]:
-    """Log-odds of each binary value, with one more 0 and one more 1 than there are, so that none is infinite."""
-    return torch.logit((visible.sum(0) + 1.0) / (len(visible) + 2.0))
