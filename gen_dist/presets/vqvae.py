@@ -8,13 +8,13 @@ from gen_dist.training.settings import TrainingConfig
 
 
 def vqvae_8() -> RunConfig:
-    """For 8x8 digits: a map of 4x4 codes out of 64."""
+    """For 8x8 digits: a map of 4x4 codes out of 32."""
     images = 100_000
     return RunConfig(
         model=VQVAEConfig(
             hidden=64,
             num_stages=1,
-            num_codes=64,
+            num_codes=32,
             code_dim=16,
             restart_below=0.1,
             optimizer=Adam(learning_rate=1e-3),
