@@ -48,6 +48,14 @@ def test_a_step_is_triangular_and_uses_all_that_it_may(num: int, reverse: bool) 
     assert (told != 0.0).all(), "every variable hears of the image, the first one too"
 
 
+def test_two_steps_let_every_latent_depend_on_every_other() -> None:
+    model = IAFVAEConfig(hidden=(6,), latent_dim=4, num_steps=2).build(SQUARE).double()
+    posterior = model.posterior(torch.zeros(1, *SQUARE.shape, dtype=DOUBLE))
+    start = torch.randn(4, dtype=DOUBLE)
+    jacobian = torch.autograd.functional.jacobian(lambda z: posterior.transform(z[None, None])[0][0, 0], start)
+    assert (jacobian != 0.0).all(), "the second step turns the order around"
+
+
 def test_the_masks_are_their_drawing() -> None:
     step = random_step(3, reverse=False)
     first = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]], dtype=DOUBLE)
