@@ -15,10 +15,10 @@ from gen_dist.models.autoregressive import (
     pixelrnn,
 )
 from gen_dist.models.baseline import gaussian, kernel_density, mixture, ppca
-from gen_dist.models.boltzmann import rbm
+from gen_dist.models.boltzmann import dbm, rbm
 from gen_dist.models.classifier import convnet
 from gen_dist.models.composed import code_prior
-from gen_dist.models.flow import glow, nice, realnvp
+from gen_dist.models.flow import ffjord, glow, nice, realnvp
 from gen_dist.models.gan import dcgan
 from gen_dist.models.paper import Paper
 from gen_dist.models.vae import autoencoder, gumbel, iaf, iwae, mixture_posterior, vae, vqvae
@@ -67,7 +67,9 @@ FAMILIES: tuple[Family, ...] = (
     Family(name="nice", kind="flow", config=nice.NICEConfig, paper=nice.PAPER),
     Family(name="realnvp", kind="flow", config=realnvp.RealNVPConfig, paper=realnvp.PAPER),
     Family(name="glow", kind="flow", config=glow.GlowConfig, paper=glow.PAPER),
+    Family(name="ffjord", kind="flow", config=ffjord.FFJORDConfig, paper=ffjord.PAPER),
     Family(name="rbm", kind="boltzmann", config=rbm.RBMConfig, paper=rbm.PAPER),
+    Family(name="dbm", kind="boltzmann", config=dbm.DBMConfig, paper=dbm.PAPER),
     Family(name="convnet", kind="classifier", config=convnet.ConvNetConfig, paper=convnet.PAPER),
     Family(name="gaussian", kind="baseline", config=gaussian.GaussianConfig, paper=gaussian.PAPER),
     Family(name="ppca", kind="baseline", config=ppca.PPCAConfig, paper=ppca.PAPER),
@@ -100,7 +102,9 @@ AnyModelConfig = (
     | nice.NICEConfig
     | realnvp.RealNVPConfig
     | glow.GlowConfig
+    | ffjord.FFJORDConfig
     | rbm.RBMConfig
+    | dbm.DBMConfig
     | convnet.ConvNetConfig
     | gaussian.GaussianConfig
     | ppca.PPCAConfig

@@ -19,9 +19,11 @@ from gen_dist.models.autoregressive.nade import NADEConfig
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.models.autoregressive.pixelcnn_plus_plus import PixelCNNPlusPlusConfig
 from gen_dist.models.autoregressive.pixelrnn import PixelRNNConfig
+from gen_dist.models.boltzmann.dbm import DBMConfig
 from gen_dist.models.boltzmann.rbm import RBMConfig
 from gen_dist.models.classifier.convnet import ConvNetConfig
 from gen_dist.models.composed.code_prior import CodePriorConfig
+from gen_dist.models.flow.ffjord import FFJORDConfig
 from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
@@ -111,6 +113,10 @@ def narrow(config: RunConfig) -> RunConfig:
             values = {"hidden": 12, "num_components": 2}
         case MADEConfig():
             values = {"hidden": (12,), "num_components": 2}
+        case DBMConfig():
+            values = {"first_hidden": 12, "second_hidden": 8, "sample_steps": 10, "partition_steps": 10}
+        case FFJORDConfig():
+            values = {"hidden": (8,)}
         case RBMConfig():
             values = {"num_hidden": 12, "sample_steps": 10, "partition_steps": 10, "partition_chains": 8}
         case ConvNetConfig():

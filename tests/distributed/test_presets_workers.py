@@ -65,7 +65,7 @@ def test_any_number_of_workers_trains_the_same_preset(pool: WorkerPool, alone: A
         for entry in answer["tensors"]
         if entry.startswith("memory/")
     ]
-    assert len(memories) == (4 if name == "rbm-8" else 0)
+    assert len(memories) == {"rbm-8": 4, "dbm-8": 8}.get(name, 0)
     for entry, tensor in memories:
         assert torch.equal(tensor, expected["tensors"][entry]), entry  # chains are binary
 
