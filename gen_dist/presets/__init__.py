@@ -7,6 +7,7 @@ from gen_dist.presets import (
     boltzmann,
     classifier,
     composed,
+    ffjord,
     flow,
     gan,
     made,
@@ -18,7 +19,20 @@ from gen_dist.presets.preset import Preset
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
-    for module in (gan, vae, autoregressive, nade, made, flow, boltzmann, markov, composed, baseline, classifier)
+    for module in (
+        gan,
+        vae,
+        autoregressive,
+        nade,
+        made,
+        flow,
+        ffjord,
+        boltzmann,
+        markov,
+        composed,
+        baseline,
+        classifier,
+    )
     for preset in module.PRESETS
 }
 

@@ -29,13 +29,14 @@ from gen_dist.training.training import Training
 
 # Parameters that stay where they start, by preset, each with its reason.
 STILL: dict[str, dict[str, str]] = {}
-# What must change before a loss is a mean over images: batch statistics mix images, and the rest is noise that
-# `without_noise` does not still.
+# What must change before a loss is a mean over images: batch statistics mix images, steps of a size that suits a whole
+# batch do so too, and the rest is noise that `without_noise` does not still.
 SEPARABLE: dict[str, dict[str, object]] = {
     "DCGANConfig": {"generator_normalization": "group", "critic_normalization": "none"},
     "ConvNetConfig": {"dropout": 0.0, "max_shift": 0},
     "PixelCNNPlusPlusConfig": {"dropout": 0.0},
     "RealNVPConfig": {"normalization": "act"},
+    "FFJORDConfig": {"solver": "rk4", "num_steps": 2},
 }
 # Families, or single presets, whose loss draws nothing.
 NOISELESS = {
