@@ -12,6 +12,7 @@ from rich.console import Console
 from gen_dist.cluster.train import Workers, run_here, run_on_ray
 from gen_dist.config import RunConfig, override
 from gen_dist.evaluation.protocol import EvaluationRecord
+from gen_dist.presets import PRESETS
 from gen_dist.presets import preset as preset_named
 from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.evaluate import record_view
@@ -55,6 +56,7 @@ def train(
         gen-dist train vae-8 --data digits --training.images 100000 --seed 1
         gen-dist train dcgan-32 --data s3://bucket/faces --runs s3://bucket/runs --workers 2:8 \
             --training.num-micro-batches 8
+        gen-dist train vqvae-prior-8 --data digits --foundation runs/NAME/bundle
         gen-dist train --resume dcgan-8-1a2b3c
 
     Args:
@@ -108,7 +110,7 @@ def train(
     if resume is None:
         create_run(job)
     result = run_here(job, console) if alone else run_on_ray(job, how_many, console)
-    _tell(job, result, console)
+    _tell(job, result, preset, console)
     if register is not None and result.finished:
         register_run(job, result, register, console)
 
@@ -153,7 +155,7 @@ def _absolute(uri: str) -> str:
     return uri if "://" in uri else str(Path(uri).absolute())
 
 
-def _tell(job: RunJob, result: RunResult, console: Console) -> None:
+def _tell(job: RunJob, result: RunResult, preset: str | None, console: Console) -> None:
     """What came of it, and what to do next."""
     if result.diverged is not None:
         raise ValueError(
@@ -168,9 +170,18 @@ def _tell(job: RunJob, result: RunResult, console: Console) -> None:
             soft_wrap=True,
         )
         return
+    draws = True
     if result.evaluation is not None:
-        console.print(record_view(EvaluationRecord.from_json(result.evaluation)))
-    console.print(f"model: {result.bundle}", highlight=False, soft_wrap=True)
-    console.print(
-        f"draw from it: gen-dist sample {result.bundle} -n 64 --out grid.png", highlight=False, soft_wrap=True
-    )
+        record = EvaluationRecord.from_json(result.evaluation)
+        draws = record.protocol.num_samples > 0
+        console.print(record_view(record))
+    lines = [f"model: {result.bundle}"]
+    if draws:
+        lines.append(f"draw from it: gen-dist sample {result.bundle} -n 64 --out grid.png")
+    lines += [
+        f"build on it: gen-dist train {name} --data {job.data} --foundation {result.bundle}"
+        for name, row in PRESETS.items()
+        if preset is not None and row.foundation == preset
+    ]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
