@@ -8,7 +8,6 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture as PublicMixture
-from sklearn.neighbors import KernelDensity as PublicKernelDensity
 from torch import Tensor
 
 from gen_dist.models.baseline.baseline import NOISE_VARIANCE, Baseline, moments
@@ -191,42 +190,6 @@ def test_k_means_finds_groups_that_lie_apart() -> None:
     labels = k_means(values, 3)
     assert len(set(zip(truth.tolist(), labels.tolist(), strict=True))) == 3
     assert (k_means(torch.ones(5, 2, dtype=DOUBLE), 3) == 0).all()  # where all rows are alike
-
-
-def test_kernel_density_is_scikit_learn_s() -> None:
-    model = fitted(KernelDensityConfig(num_images=60), images(40))  # with room to spare
-    assert isinstance(model, KernelDensity)
-    public = PublicKernelDensity(bandwidth=float(model.bandwidth)).fit(images(40).flatten(1).numpy() + 0.5)
-    expected = torch.from_numpy(public.score_samples(points(9).numpy()))
-    torch.testing.assert_close(model.log_density(points(9)), expected)
-
-
-def test_the_bandwidth_is_the_best_for_images_that_are_left_out() -> None:
-    """Against scikit-learn's density of each image, with noise, under all others."""
-    data = images(30)
-    config = KernelDensityConfig(num_images=30, min_bandwidth=4.0, max_bandwidth=64.0, num_bandwidths=5)
-    model = fitted(config, data)
-    assert isinstance(model, KernelDensity)
-    torch.manual_seed(6)
-    noisy = data.flatten(1).double() + torch.rand(30, 6, dtype=DOUBLE)
-    centres = data.flatten(1).numpy() + 0.5
-    widths = [4.0, 8.0, 16.0, 32.0, 64.0]
-    expected = [
-        np.mean(
-            [
-                PublicKernelDensity(bandwidth=width)
-                .fit(np.delete(centres, i, 0))
-                .score_samples(noisy[i : i + 1].numpy())
-                for i in range(30)
-            ]
-        )
-        for width in widths
-    ]
-    torch.manual_seed(6)
-    found = model.left_out_log_density(data.flatten(1), torch.tensor(widths, dtype=DOUBLE))
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=DOUBLE))
-    assert float(model.bandwidth) == pytest.approx(widths[int(np.argmax(expected))])
-    assert 0 < int(np.argmax(expected)) < 4  # neither end of the grid
 
 
 @pytest.mark.parametrize("name", CONFIGS)
