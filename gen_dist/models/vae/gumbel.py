@@ -1,7 +1,7 @@
 """VAE with categorical latents: draws of a category are relaxed into points of a simplex to let gradients through.
 
 Paper: E. Jang, S. Gu, B. Poole (2017), Categorical Reparameterization with Gumbel-Softmax, arXiv:1611.01144.
-The same relaxation: C. J. Maddison, A. Mnih, Y. W. Teh (2017), The Concrete Distribution, arXiv:1611.00712.
+The same relaxation: C. J. Maddison et al. (2017), The Concrete Distribution, arXiv:1611.00712.
 
 The relaxed model is for training alone. What is scored and sampled is the discrete model: latents are drawn as
 categories, and the divergence is that of categorical distributions, in closed form.
