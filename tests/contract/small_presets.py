@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gen_dist.config import RunConfig, override
-from gen_dist.learner import Learner, ModelConfig
+from gen_dist.distributed.seeding import seeded
+from gen_dist.learner import BuildsOn, Learner, ModelConfig
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
 from gen_dist.models.autoregressive.made import MADEConfig
 from gen_dist.models.autoregressive.multiscale import MultiScaleConfig
@@ -146,7 +147,16 @@ def start(name: str, *, double: bool = False, model: Mapping[str, Any] | None = 
     """A fresh run of a narrow preset; `model` overrides fields of its model, `changes` fields of `settings`."""
     config = override(narrow(preset(name)), {f"model.{path}": value for path, value in (model or {}).items()})
     built = DoubleConfig(model=config.model) if double else config.model
-    return Training(built, settings(**changes), 0, MadeUpImages(spec_of(name)))
+    return founded(Training(built, settings(**changes), 0, MadeUpImages(spec_of(name))))
+
+
+def founded(training: Training) -> Training:
+    """The same; the first model of a two-stage family is initialised from data, or all images would have one code."""
+    learner = training.state.learner
+    if isinstance(learner, BuildsOn):
+        with seeded(0), torch.no_grad():
+            learner.foundation.prepare(training.stream.take(0, MadeUpImages.num_images))
+    return training
 
 
 def advance(training: Training, rounds: int = ROUNDS) -> Training:

@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 import torch
-from contract.small_presets import NAMES_8, DoubleConfig, MadeUpImages, advance, narrow, settings, spec_of
+from contract.small_presets import NAMES_8, DoubleConfig, MadeUpImages, advance, founded, narrow, settings, spec_of
 from pool import WorkerPool
 from runs import everything
 from torch import Tensor
@@ -26,7 +26,7 @@ def train_preset(name: str, rounds: int = 5) -> dict[str, Any]:
     training = Training(
         model, settings(batch_size=16, num_micro_batches=4), 0, MadeUpImages(spec_of(name)), world=world
     )
-    advance(training, rounds)
+    advance(founded(training), rounds)
     rows = [{key: value for key, value in row.items() if key != "seconds"} for row in training.history]
     return {"tensors": everything(training), "history": rows}
 
