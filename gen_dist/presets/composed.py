@@ -26,7 +26,7 @@ def vqvae_prior_8() -> RunConfig:
 
 def vqvae_prior_28() -> RunConfig:
     """For 28x28 images: the order of the 7x7 codes of vqvae-28."""
-    images = 250_000
+    images = 100_000
     return RunConfig(
         model=CodePriorConfig(
             foundation=_model_of(vqvae_28()),

@@ -26,7 +26,7 @@ def vqvae_8() -> RunConfig:
 
 def vqvae_28() -> RunConfig:
     """For 28x28 images: a map of 7x7 codes out of 128."""
-    images = 250_000
+    images = 200_000
     return RunConfig(
         model=VQVAEConfig(
             hidden=64,
