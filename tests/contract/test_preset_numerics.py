@@ -17,7 +17,7 @@ from gen_dist.nn.normalization import Normalization
 from gen_dist.presets import preset
 from gen_dist.training.checkpoint import capture, read_checkpoint, restore, write_checkpoint
 
-CONVOLUTIONAL = ("dcgan-8", "dcgan-32", "wgan-gp-28", "vae-28", "pixelcnn-28", "realnvp-28", "convnet-28")
+CONVOLUTIONAL = ("dcgan-8", "dcgan-32", "wgan-gp-28", "vae-28", "pixelcnn-28", "realnvp-28", "glow-28", "convnet-28")
 # Contrastive divergence is a small difference of large averages, and a solver chooses its steps by small errors: both
 # leave autocast.
 FULL_PRECISION = ("rbm-8", "rbm-28", "dbm-8", "dbm-28", "ffjord-8", "ffjord-28")
