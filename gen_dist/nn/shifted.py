@@ -29,7 +29,7 @@ MIN_VARIANCE = 1e-2
 
 def concat_elu(features: Float[Tensor, "b f *place"]) -> Float[Tensor, "b g *place"]:
     """ELU of the features and of their negatives, twice as many (in the manner of arXiv:1603.05201)."""
-    return F.elu(torch.cat([features, -features], 1))
+    return F.elu(torch.cat([features, -features], 1), inplace=True)  # in the new tensor
 
 
 def shift_down(features: Float[Tensor, "b f h w"]) -> Float[Tensor, "b f h w"]:
