@@ -9,18 +9,18 @@ from gen_dist.training.settings import TrainingConfig
 
 def ffjord_8() -> RunConfig:
     """For 8x8 digits: dopri5 at a tolerance of 0.01 in training (1e-5 for scores), kept smooth by the regularisers."""
-    images = 60_000
+    images = 100_000
     return RunConfig(
         model=FFJORDConfig(
             architecture="dense",
-            hidden=(128,),
+            hidden=(192, 192),
             activation="tanh",
             scales=1,
             tolerance=1e-2,
-            kinetic_weight=0.01,
-            jacobian_weight=0.01,
+            kinetic_weight=0.001,
+            jacobian_weight=0.001,
             alpha=1e-5,
-            optimizer=Adam(learning_rate=5e-3),
+            optimizer=Adam(learning_rate=4e-3),
             schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
             ema_decay=0.995,
         ),
@@ -34,12 +34,12 @@ def ffjord_28() -> RunConfig:
     return RunConfig(
         model=FFJORDConfig(
             architecture="dense",
-            hidden=(256,),
+            hidden=(256, 256),
             activation="tanh",
             scales=1,
             tolerance=1e-2,
-            kinetic_weight=0.01,
-            jacobian_weight=0.01,
+            kinetic_weight=0.001,
+            jacobian_weight=0.001,
             alpha=1e-5,
             optimizer=Adam(learning_rate=2e-3),
             schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
