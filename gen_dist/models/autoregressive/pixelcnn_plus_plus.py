@@ -53,7 +53,7 @@ class PixelCNNPlusPlusConfig:
             but for the smallest resolution).
         num_scales: resolutions; each is half as high and wide as the one before, odd sides rounded up.
         num_components: of a pixel's mixture.
-        dropout: probability of dropping a feature inside a block; 0 for small networks, which do not overfit.
+        dropout: probability of dropping a feature inside a block; the small presets set 0.
         optimizer: of the only player.
         schedule: of its learning rate.
         ema_decay: of the averaged weights, or None.
