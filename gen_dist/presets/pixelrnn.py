@@ -17,7 +17,7 @@ def pixelrnn_row_8() -> RunConfig:
             num_layers=3,
             first_kernel_size=7,
             output_features=64,
-            optimizer=Adam(learning_rate=4e-3),
+            optimizer=Adam(learning_rate=6e-3),
             schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
             ema_decay=0.999,
         ),
