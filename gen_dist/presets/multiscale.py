@@ -13,7 +13,7 @@ def multiscale_8() -> RunConfig:
     return RunConfig(
         model=MultiScaleConfig(
             num_scales=2,
-            features=36,
+            features=24,
             num_blocks=3,
             first_kernel_size=5,
             output_features=64,
