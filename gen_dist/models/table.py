@@ -20,6 +20,7 @@ from gen_dist.models.classifier import convnet
 from gen_dist.models.composed import code_prior
 from gen_dist.models.flow import ffjord, glow, nice, realnvp
 from gen_dist.models.gan import dcgan
+from gen_dist.models.markov import gsn
 from gen_dist.models.paper import Paper
 from gen_dist.models.vae import autoencoder, gumbel, iaf, iwae, mixture_posterior, vae, vqvae
 from gen_dist.serialization import converter
@@ -70,6 +71,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(name="ffjord", kind="flow", config=ffjord.FFJORDConfig, paper=ffjord.PAPER),
     Family(name="rbm", kind="boltzmann", config=rbm.RBMConfig, paper=rbm.PAPER),
     Family(name="dbm", kind="boltzmann", config=dbm.DBMConfig, paper=dbm.PAPER),
+    Family(name="gsn", kind="markov", config=gsn.GSNConfig, paper=gsn.PAPER),
     Family(name="convnet", kind="classifier", config=convnet.ConvNetConfig, paper=convnet.PAPER),
     Family(name="gaussian", kind="baseline", config=gaussian.GaussianConfig, paper=gaussian.PAPER),
     Family(name="ppca", kind="baseline", config=ppca.PPCAConfig, paper=ppca.PAPER),
@@ -105,6 +107,7 @@ AnyModelConfig = (
     | ffjord.FFJORDConfig
     | rbm.RBMConfig
     | dbm.DBMConfig
+    | gsn.GSNConfig
     | convnet.ConvNetConfig
     | gaussian.GaussianConfig
     | ppca.PPCAConfig

@@ -54,7 +54,7 @@ def dbm_8() -> RunConfig:
 
 def dbm_28() -> RunConfig:
     """For 28x28 images, thresholded at 128: the layers of the paper's smaller machine have 500 and 1000 units."""
-    images = 500_000
+    images = 250_000
     return RunConfig(
         model=DBMConfig(
             first_hidden=500,

@@ -29,6 +29,7 @@ from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
 from gen_dist.models.gan.dcgan import DCGANConfig
+from gen_dist.models.markov.gsn import GSNConfig
 from gen_dist.models.table import family_of
 from gen_dist.models.vae.autoencoder import AutoencoderConfig
 from gen_dist.models.vae.iaf import IAFVAEConfig
@@ -118,6 +119,8 @@ def narrow(config: RunConfig) -> RunConfig:
             values = {"first_hidden": 12, "second_hidden": 8, "sample_steps": 10, "partition_steps": 10}
         case FFJORDConfig():
             values = {"hidden": (8,)}
+        case GSNConfig():
+            values = {"first_hidden": 12, "second_hidden": 8, "sample_steps": 10}
         case RBMConfig():
             values = {"num_hidden": 12, "sample_steps": 10, "partition_steps": 10, "partition_chains": 8}
         case ConvNetConfig():
