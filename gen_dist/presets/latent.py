@@ -6,7 +6,7 @@ from gen_dist.models.vae.iaf import IAFVAEConfig
 from gen_dist.models.vae.iwae import IWAEConfig
 from gen_dist.models.vae.mixture_posterior import MixtureVAEConfig
 from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.presets.preset import SCORING_DRAWS, Preset
 from gen_dist.training.settings import TrainingConfig
 
 _IMAGES_8 = 160_000  # as many as vae-8 sees
@@ -30,6 +30,7 @@ def iwae_8() -> RunConfig:
     """For 8x8 digits: the networks of vae-8, five draws per image."""
     return RunConfig(
         model=IWAEConfig(
+            importance_samples=SCORING_DRAWS,
             hidden=(256, 256),
             latent_dim=16,
             training_samples=5,
@@ -44,6 +45,7 @@ def iwae_28() -> RunConfig:
     """For 28x28 images: fully connected, for five draws per image are decoded in each step."""
     return RunConfig(
         model=IWAEConfig(
+            importance_samples=SCORING_DRAWS,
             hidden=(500, 500),
             latent_dim=32,
             training_samples=5,
@@ -58,6 +60,7 @@ def iwae_bernoulli_28() -> RunConfig:
     """For 28x28 images, thresholded at 128: the paper's fully connected layers and 50 latents, five draws per image."""
     return RunConfig(
         model=IWAEConfig(
+            importance_samples=SCORING_DRAWS,
             decoder="bernoulli",
             hidden=(200, 200),
             latent_dim=50,
@@ -73,6 +76,7 @@ def vae_mixture_8() -> RunConfig:
     """For 8x8 digits: the networks of vae-8, four Gaussians in each posterior."""
     return RunConfig(
         model=MixtureVAEConfig(
+            importance_samples=SCORING_DRAWS,
             hidden=(256, 256),
             latent_dim=16,
             num_components=4,
@@ -87,6 +91,7 @@ def vae_mixture_28() -> RunConfig:
     """For 28x28 images: the networks of iwae-28, four Gaussians in each posterior."""
     return RunConfig(
         model=MixtureVAEConfig(
+            importance_samples=SCORING_DRAWS,
             hidden=(500, 500),
             latent_dim=32,
             num_components=4,
@@ -101,6 +106,7 @@ def vae_iaf_8() -> RunConfig:
     """For 8x8 digits: the networks of vae-8, two steps of inverse autoregressive flow."""
     return RunConfig(
         model=IAFVAEConfig(
+            importance_samples=SCORING_DRAWS,
             hidden=(256, 256),
             latent_dim=16,
             num_steps=2,
@@ -117,6 +123,7 @@ def vae_iaf_28() -> RunConfig:
     """For 28x28 images: the networks of iwae-28, four steps of inverse autoregressive flow."""
     return RunConfig(
         model=IAFVAEConfig(
+            importance_samples=SCORING_DRAWS,
             hidden=(500, 500),
             latent_dim=32,
             num_steps=4,
@@ -133,6 +140,7 @@ def gumbel_vae_8() -> RunConfig:
     """For 8x8 digits: 20 categorical variables of 8 categories, discretised logistic."""
     return RunConfig(
         model=GumbelVAEConfig(
+            importance_samples=SCORING_DRAWS,
             hidden=(256, 256),
             latent_dim=20,
             num_categories=8,
@@ -148,6 +156,7 @@ def gumbel_vae_28() -> RunConfig:
     """For 28x28 images, thresholded at 128: 30 categorical variables of 10 categories, fully connected."""
     return RunConfig(
         model=GumbelVAEConfig(
+            importance_samples=SCORING_DRAWS,
             decoder="bernoulli",
             hidden=(512, 256),
             latent_dim=30,

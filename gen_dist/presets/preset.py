@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from gen_dist.config import RunConfig
 
+SCORING_DRAWS = 50
+"""Of the importance-weighted bound that all latent variable models are scored by, so that their bounds compare."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preset:

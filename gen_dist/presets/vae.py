@@ -4,7 +4,7 @@ from gen_dist.config import RunConfig
 from gen_dist.models.vae.vae import VAEConfig
 from gen_dist.optimization import Adam, LearningRateSchedule
 from gen_dist.presets import autoencoder, latent, vqvae
-from gen_dist.presets.preset import Preset
+from gen_dist.presets.preset import SCORING_DRAWS, Preset
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -13,6 +13,7 @@ def vae_8() -> RunConfig:
     images = 160_000
     return RunConfig(
         model=VAEConfig(
+            importance_samples=SCORING_DRAWS,
             hidden=(256, 256),
             latent_dim=16,
             optimizer=Adam(learning_rate=1e-3),
@@ -27,6 +28,7 @@ def vae_bernoulli_8() -> RunConfig:
     images = 300_000
     return RunConfig(
         model=VAEConfig(
+            importance_samples=SCORING_DRAWS,
             decoder="bernoulli",
             hidden=(256, 256),
             latent_dim=16,
@@ -42,6 +44,7 @@ def vae_28() -> RunConfig:
     images = 600_000
     return RunConfig(
         model=VAEConfig(
+            importance_samples=SCORING_DRAWS,
             architecture="conv",
             hidden=(32, 64, 128),
             latent_dim=32,
@@ -57,6 +60,7 @@ def vae_bernoulli_28() -> RunConfig:
     images = 600_000
     return RunConfig(
         model=VAEConfig(
+            importance_samples=SCORING_DRAWS,
             decoder="bernoulli",
             hidden=(500, 500),
             latent_dim=32,
@@ -72,6 +76,7 @@ def vae_2d_28() -> RunConfig:
     images = 600_000
     return RunConfig(
         model=VAEConfig(
+            importance_samples=SCORING_DRAWS,
             decoder="bernoulli",
             hidden=(500, 500),
             latent_dim=2,
@@ -87,6 +92,7 @@ def vae_32() -> RunConfig:
     images = 2_000_000
     return RunConfig(
         model=VAEConfig(
+            importance_samples=SCORING_DRAWS,
             architecture="conv",
             hidden=(64, 128, 256),
             latent_dim=128,
