@@ -111,7 +111,7 @@ class Phase:
     Attributes:
         name: prefix of its metrics, unique among the learner's phases.
         player: who moves.
-        signal: bound method of the learner that maps a micro-batch to a `Signal`.
+        signal: bound method of the learner, or of a part of it, that maps a micro-batch to a `Signal`.
         repeats: steps per round. Repeat 0 sees the round's batch, each further repeat draws a fresh one.
         every: the phase is due in rounds whose number is a multiple of this.
     """
