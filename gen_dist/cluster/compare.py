@@ -70,7 +70,8 @@ def _compared_run(uri: str, name: str) -> str:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     entry = Entry(preset=name, state="failed", device=str(device), threads=torch.get_num_threads())
     try:
-        entry = ComparedRun(folder, open_comparison(folder), name, device=device, tracker_of=tracker_of).run()
+        comparison, quiet = open_comparison(folder), Console(quiet=True)
+        entry = ComparedRun(folder, comparison, name, device=device, tracker_of=tracker_of, console=quiet).run()
     except Exception as error:  # noqa: BLE001 - a preset that fails is a result of the comparison
         entry = replace(entry, error=f"{type(error).__name__}: {error}".splitlines()[0])
     write_entry(folder, entry)
