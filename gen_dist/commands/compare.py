@@ -37,6 +37,7 @@ def compare(
     data: str = "digits",
     time_budget: str | None = None,
     images: int | None = None,
+    max_epochs: float = 100.0,
     comparisons: str = "comparisons",
     name: str | None = None,
     resume: str | None = None,
@@ -68,6 +69,7 @@ def compare(
         data: URI of a dataset (a folder or s3://bucket/prefix), or the built-in digits or polygons.
         time_budget: training time of each preset, e.g. 3m; 1m when neither this nor --images is given.
         images: training images of each preset, instead of a time.
+        max_epochs: passes over the training images at most: without a limit, small data is learned by heart.
         comparisons: folder or s3:// prefix that holds comparisons.
         name: of the comparison.
         resume: name of a comparison to go on with, on its own terms.
@@ -106,6 +108,7 @@ def compare(
             judging=judging,
             budget_seconds=None if images is not None else seconds_of(time_budget or "1m"),
             budget_images=images,
+            max_epochs=max_epochs,
             seed=seed,
             experiment=experiment if track else None,
         )

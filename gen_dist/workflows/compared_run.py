@@ -106,6 +106,8 @@ class ComparedRun:
                 images = images_within(config, stream, terms.budget_seconds / stages, device=self._device)
             finally:
                 stream.close()
+        most = int(terms.max_epochs * dataset.num_images("train") / stages)
+        images = max(config.training.batch_size, min(images, most))
         with torch.device("meta"):
             can_be_judged = isinstance(config.model.build(dataset.spec), Samples | Scores)
         job = RunJob(

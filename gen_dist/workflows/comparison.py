@@ -46,6 +46,7 @@ class Comparison:
         judging: the one protocol.
         budget_seconds: training time of each preset, or None when images are counted.
         budget_images: training images of each preset, or None when time is counted.
+        max_epochs: passes over the training images at most, whatever the budget: small data would be learned by heart.
         seed: of every run.
         experiment: MLflow's, or None for no tracking.
     """
@@ -57,12 +58,15 @@ class Comparison:
     judging: Judging
     budget_seconds: float | None
     budget_images: int | None
+    max_epochs: float = 100.0
     seed: int = 0
     experiment: str | None = None
 
     def __post_init__(self) -> None:
         if (self.budget_seconds is None) == (self.budget_images is None):
             raise ValueError("a comparison counts time or images: give either a time budget or a number of images")
+        if not self.max_epochs > 0.0:
+            raise ValueError(f"max_epochs is {self.max_epochs}: it must be positive")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -118,6 +118,7 @@ def _heading(comparison: Comparison, record: EvaluationRecord | None) -> str:
         if comparison.budget_seconds is not None
         else f"{comparison.budget_images:,} training images each"
     )
+    budget += f" and at most {comparison.max_epochs:g} passes over the data"
     parts = [f"{comparison.data.rstrip('/').rsplit('/', 1)[-1]}, {budget}, seed {comparison.seed}"]
     if record is not None:
         protocol = record.protocol

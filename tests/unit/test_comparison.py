@@ -88,6 +88,11 @@ def test_a_budget_is_time_or_images() -> None:
         replace(TERMS, budget_seconds=None)
 
 
+def test_passes_over_the_data_are_limited_to_something() -> None:
+    with pytest.raises(ValueError, match=r"max_epochs is 0\.0: it must be positive"):
+        replace(TERMS, max_epochs=0.0)
+
+
 def test_a_budget_stretches_what_is_scheduled_by_images() -> None:
     config = override(preset("vae-8"), {"model.schedule.warmup_images": 600, "model.schedule.decay_end_images": 60_000})
     half = with_budget(config, config.training.images // 2)
