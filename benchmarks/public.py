@@ -7,7 +7,7 @@ pythae (VAE), normflows (Glow) and nflows (NICE) are installed from PyPI into a 
 trains the same layers at the same widths on the same images, in batches of 64, float32, on one thread; the number of
 parameters of both is printed. gen_dist's side is the whole loop with dequantisation, metrics and the finite check. The
 other side is its model's loss, a backward pass and torch's Adam, as that package's own examples write it. Blocks take
-turns. A figure is the median ratio of the CPU times of neighbouring blocks, with quartiles: above 1, gen_dist is faster.
+turns. A figure is the median ratio of the CPU times of neighbouring blocks, with quartiles; above 1 gen_dist is faster.
 """
 
 import os
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from gen_dist.config import RunConfig
 from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
+from gen_dist.models.table import AnyModelConfig
 from gen_dist.models.vae.vae import VAEConfig
 from gen_dist.training.settings import TrainingConfig
 from gen_dist.training.training import Training
@@ -128,12 +129,10 @@ def nice_of_nflows() -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     return model, loss_of
 
 
-def compare(
-    name: str, model: object, rounds: int, public: Callable[[], tuple[nn.Module, Callable[[Tensor], Tensor]]]
-) -> bool:
+def compare(name: str, model: AnyModelConfig, rounds: int, public: Public) -> bool:
     images = Images()
     training = TrainingConfig(images=ENDLESS, batch_size=BATCH_SIZE)
-    learner, our_step = ours(RunConfig(model=model, training=training), images, rounds)  # type: ignore[arg-type]
+    learner, our_step = ours(RunConfig(model=model, training=training), images, rounds)
     torch.manual_seed(0)
     other, loss_of = public()
     steps = {"ours": our_step, "theirs": theirs(other, loss_of, images, rounds)}

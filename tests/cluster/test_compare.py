@@ -21,8 +21,8 @@ def test_a_comparison_goes_on_where_it_was(
     damaged.parent.mkdir(parents=True)
     damaged.write_text('{"name": "realnvp')
     compare(
-        PRESETS, data=str(digits), images=64_000, max_epochs=0.5, comparisons=str(root), name="first", extractor="random",
-        num_samples=100, num_scored=50, track=False,
+        PRESETS, data=str(digits), images=64_000, max_epochs=0.5, comparisons=str(root), name="first",
+        extractor="random", num_samples=100, num_scored=50, track=False,
     )  # fmt: skip
     said = capsys.readouterr().out
     assert "realnvp-8: failed" in said
