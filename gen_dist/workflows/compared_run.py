@@ -28,6 +28,7 @@ SHOWN = 16
 TIMED = 64
 SAMPLE_SEED = 0
 FIRST_STAGE = "foundation"
+LOOKS = 10  # at which the best model on validation images is selected
 
 
 def no_tracker(_job: RunJob) -> Tracker:
@@ -113,10 +114,10 @@ class ComparedRun:
         job = RunJob(
             name=run_name,
             runs=runs.uri,
-            config=with_budget(config, images),
+            config=with_budget(config, images, looks=LOOKS),
             data=terms.data,
             data_digest=terms.data_digest,
-            judging=terms.judging if judged and can_be_judged else None,
+            judging=replace(terms.judging, select=True) if judged and can_be_judged else None,
             experiment=terms.experiment,
             parent=terms.name if terms.experiment else None,
         )
@@ -136,6 +137,7 @@ class ComparedRun:
             threads=torch.get_num_threads(),
             evaluation=last.evaluation,
             bundle=last.bundle,
+            selected_images=last.selected_images,
         )
         if last.bundle is None:
             return entry

@@ -87,6 +87,8 @@ class Entry:
         threads: that it computed with.
         evaluation: record as JSON text, or None without one.
         bundle: URI of the trained model, or None.
+        selected_images: training images that the judged model had seen, where the best on validation images was
+            selected; None where the last one is judged.
     """
 
     preset: str
@@ -102,6 +104,7 @@ class Entry:
     threads: int = 1
     evaluation: str | None = None
     bundle: str | None = None
+    selected_images: int | None = None
 
     @property
     def record(self) -> EvaluationRecord | None:

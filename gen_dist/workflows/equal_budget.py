@@ -44,11 +44,16 @@ def images_within(
     return max(config.training.batch_size, int(rate * seconds))
 
 
-def with_budget(config: RunConfig, images: int) -> RunConfig:
+def with_budget(config: RunConfig, images: int, *, looks: int) -> RunConfig:
     """The same run over another number of images: all that is scheduled by images is stretched with it.
 
     Fields of the model whose name ends in `_images` are places on that clock (learning-rate decay, warm-up of a
     divergence, annealing of a temperature); those that start with `num_` count something else.
+
+    Args:
+        config: the run.
+        images: its new length.
+        looks: how often the model is looked at, evenly spread, the end included.
     """
     factor = images / config.training.images
     tree = converter.unstructure(config, unstructure_as=RunConfig)
@@ -57,7 +62,7 @@ def with_budget(config: RunConfig, images: int) -> RunConfig:
     training = replace(
         config.training,
         images=images,
-        evaluate_every_images=None,
+        evaluate_every_images=max(1, images // looks),
         checkpoint_every_images=None,
         checkpoint_every_seconds=CHECKPOINT_SECONDS,
     )
@@ -66,6 +71,8 @@ def with_budget(config: RunConfig, images: int) -> RunConfig:
 
 def _stretch(node: dict[str, Any], factor: float) -> None:
     for name, value in node.items():
+        if name == "foundation":  # of a first stage, which has been trained already
+            continue
         if isinstance(value, dict):
             _stretch(value, factor)
         elif name.endswith("_images") and not name.startswith("num_") and isinstance(value, int) and value > 0:

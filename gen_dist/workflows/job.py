@@ -31,6 +31,8 @@ class Judging:
         num_scored: images whose likelihood is averaged, where the model has one.
         inception_weights: safetensors file, for the "inception" extractor.
         classifier: bundle of the classifier to use, instead of this machine's own.
+        select: whether the model is judged that was best on validation images during the run (see
+            `gen_dist.workflows.selection`), instead of the last one.
     """
 
     extractor: ExtractorChoice = "auto"
@@ -39,6 +41,7 @@ class Judging:
     num_scored: int = 1000
     inception_weights: str | None = None
     classifier: str | None = None
+    select: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +98,7 @@ class RunResult:
         evaluation: the last evaluation record as JSON text, or None.
         evaluations: all evaluations as rows.
         bundle: URI of the trained model, or None.
+        selected_images: training images that it had seen, where the best one was selected; else None.
     """
 
     name: str
@@ -106,6 +110,7 @@ class RunResult:
     evaluation: str | None = None
     evaluations: list[Row] = field(default_factory=list)
     bundle: str | None = None
+    selected_images: int | None = None
 
 
 def create_run(job: RunJob) -> None:

@@ -1,16 +1,13 @@
 """What every worker of a run does, whether Ray started it or it is the only one."""
 
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import final
 
 import torch
 from rich.console import Console
 
-from gen_dist.bundle.bundle import copy_bundle, save_bundle
 from gen_dist.config import paths
 from gen_dist.data.dataset import Dataset, open_dataset
 from gen_dist.distributed.world import World
@@ -32,6 +29,7 @@ from gen_dist.workflows.job import BUNDLE, CHECKPOINTS, RESULT, SAMPLES, STOP_RE
 from gen_dist.workflows.judging import make_judge
 from gen_dist.workflows.pictures import sample_sheet
 from gen_dist.workflows.progress import RunProgress
+from gen_dist.workflows.selection import Selection, keep_bundle
 
 _STOP_REQUEST_EVERY_SECONDS = 2.0
 
@@ -100,6 +98,8 @@ class Lead:
         self.job, self.training, self.dataset = job, training, dataset
         self.judge, self.tracker, self.console = judge, tracker, console
         self.record: EvaluationRecord | None = None
+        selecting = job.judging is not None and job.judging.select
+        self.selection = Selection(job, dataset) if selecting else None
         self._elsewhere = elsewhere
         self._evaluations: list[Row] = []
         self._pending: list[Pending] = []
@@ -184,6 +184,11 @@ class Lead:
         """The figures; None when a spare processor works them out. The last model is always judged here."""
         assert self.judge is not None, "fit evaluates only with a judge"
         ema = bool(self.training.state.ema.weights)
+        if self.selection is not None:
+            self._note(moment, self.selection.consider(learner, moment))
+            if not self.training.finished:
+                return None
+            learner = self.selection.chosen(learner)
         if not self.training.finished:
             answer = self._elsewhere(self.job, learner, self.dataset.spec, ema)
             if answer is not None:
@@ -191,6 +196,13 @@ class Lead:
                 return None
         self.record = self.judge.evaluate(learner, ema=ema)
         return dict(self.record.metrics)
+
+    def _note(self, moment: Moment, figures: Row | None) -> None:
+        """Keep figures that say which model is the best so far."""
+        if figures is not None:
+            row = {"samples_seen": float(moment.samples_seen), "seconds": self.training.seconds, **figures}
+            self._evaluations.append(row)
+            self._log({name: value for name, value in row.items() if name != "seconds"})
 
     def _request(self, ask: Callable[[], Request], progress: RunProgress) -> Request:
         """What the outside and the run itself want; before a stop, what is judged elsewhere is waited for."""
@@ -220,8 +232,8 @@ class Lead:
     def _ended(self, fitted: FitResult) -> RunResult:
         if fitted.finished and self.judge is not None and self.record is None:  # killed before it was judged
             self._judge(self.training.evaluation_copy(), fitted.moment)
-        bundle = self._keep_bundle() if fitted.finished else None
-        return self._result(finished=fitted.finished, evaluations=fitted.evaluations, bundle=bundle)
+        kept = keep_bundle(self.job, self._last_or_best(), self.dataset.spec, BUNDLE) if fitted.finished else None
+        return self._result(finished=fitted.finished, evaluations=fitted.evaluations, bundle=kept)
 
     def _diverged(self, diverged: Diverged) -> RunResult:
         self.console.print(f"{self.job.name}: {diverged}", style="bold red", highlight=False)
@@ -245,23 +257,12 @@ class Lead:
             evaluation=None if self.record is None else self.record.to_json(),
             evaluations=evaluations or [],
             bundle=bundle,
+            selected_images=None if self.selection is None else self.selection.images_of_best,
         )
 
-    def _keep_bundle(self) -> str:
-        """Write the trained model into the run's folder, its description last."""
-        config = self.job.config
-        provenance = {
-            "run": self.job.name,
-            "data": self.job.data,
-            "data_digest": self.job.data_digest,
-            "config": config.to_json(),
-        }
-        kept = self.job.folder.child(BUNDLE).uri
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / BUNDLE
-            save_bundle(self.training.evaluation_copy(), config.model, self.dataset.spec, provenance, local)
-            copy_bundle(local, kept)
-        return kept
+    def _last_or_best(self) -> Learner:
+        last = self.training.evaluation_copy()
+        return last if self.selection is None else self.selection.chosen(last)
 
     def _write_down(self, result: RunResult) -> None:
         self.job.folder.write_bytes(RESULT, to_json(result, indent=1).encode())

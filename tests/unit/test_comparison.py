@@ -53,7 +53,8 @@ def record(kind: LikelihoodKind | None, **metrics: float) -> str:
 ENTRIES = {
     "vae-8": Entry(
         preset="vae-8", state="finished", parameters=1234, images=5000, training_seconds=2.0, sampling_seconds=0.5,
-        sampled=64, evaluation=record("lower bound", bits_per_dimension=2.5, bits_per_dimension_error=0.1),
+        sampled=64, selected_images=3000,
+        evaluation=record("lower bound", bits_per_dimension=2.5, bits_per_dimension_error=0.1),
     ),
     "realnvp-8": Entry(
         preset="realnvp-8", state="finished",
@@ -95,12 +96,13 @@ def test_passes_over_the_data_are_limited_to_something() -> None:
 
 def test_a_budget_stretches_what_is_scheduled_by_images() -> None:
     config = override(preset("vae-8"), {"model.schedule.warmup_images": 600, "model.schedule.decay_end_images": 60_000})
-    half = with_budget(config, config.training.images // 2)
+    half = with_budget(config, config.training.images // 2, looks=4)
     assert half.training.images == config.training.images // 2
+    assert half.training.evaluate_every_images == config.training.images // 8
     schedule = half.model.schedule
     assert (schedule.warmup_images, schedule.decay_end_images) == (300, 30_000)
     assert half.model.hidden == config.model.hidden
-    assert with_budget(half, config.training.images).model == config.model
+    assert with_budget(half, config.training.images, looks=1).model == config.model
 
 
 def test_the_measured_rate_fills_the_time() -> None:
@@ -133,7 +135,7 @@ def test_the_table_orders_by_likelihood_and_names_failures(tmp_path: Path) -> No
     assert "2.250 ± 0.100" in first
     assert "lower bound" in first
     second = next(line for line in lines if line.startswith("| vae-8"))
-    assert "| 1,234 | 5,000 | 2,500 | 128.0 |" in second
+    assert "| 1,234 | 5,000 | 3,000 | 2,500 | 128.0 |" in second
     assert "- dcgan-8 diverged: critic diverged in round 3: gradient of critic.0" in lines
     assert any(line.startswith("| *real images* |") and "0.250" in line for line in lines)
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
