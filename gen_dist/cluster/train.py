@@ -120,11 +120,12 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
 
 
 def tracker_of(job: RunJob) -> Tracker:
-    """Who is told about the run, from worker 0."""
+    """Who is told about the run, from worker 0. One below another bears its name too: presets recur, names may not."""
     if job.experiment is None:
         return NoTracker()
-    identity = RunIdentity(name=job.name, experiment=job.experiment, parent=job.parent)
-    return MLflowTracker(identity, spool_folder(job.folder, job.experiment, job.name))
+    name = job.name if job.parent is None else f"{job.parent}/{job.name}"
+    identity = RunIdentity(name=name, experiment=job.experiment, parent=job.parent)
+    return MLflowTracker(identity, spool_folder(job.folder, job.experiment, name))
 
 
 def _worker(settings: dict[str, str]) -> None:

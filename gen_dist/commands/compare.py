@@ -12,13 +12,14 @@ from gen_dist.data.storage import Storage, open_storage
 from gen_dist.tracking.mlflow_tracker import MLflowTracker
 from gen_dist.tracking.spool import RunIdentity
 from gen_dist.tracking.tracker import NoTracker, Tracker
-from gen_dist.workflows.compared_run import fits_data
 from gen_dist.workflows.comparison import (
     Comparison,
     chosen_presets,
     create_comparison,
+    fits_data,
     open_comparison,
     read_entry,
+    require_new,
 )
 from gen_dist.workflows.comparison_progress import summary
 from gen_dist.workflows.comparison_report import MARKDOWN, SHEET, write_report
@@ -89,6 +90,7 @@ def compare(
     if resume is None:
         if time_budget is not None and images is not None:
             raise ValueError("give either --time-budget or --images: equal time and equal images are two comparisons")
+        require_new(folder)
         dataset = dataset_of(data, console)
         chosen = chosen_presets(presets, dataset.spec)
         for preset in chosen:

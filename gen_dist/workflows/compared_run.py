@@ -17,7 +17,6 @@ from gen_dist.learner import Learner, Samples, Scores
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.tracking.tracker import NoTracker, Tracker
-from gen_dist.types import DataSpec
 from gen_dist.workflows.comparison import RUNS, Comparison, Entry, write_samples
 from gen_dist.workflows.equal_budget import images_within, with_budget
 from gen_dist.workflows.foundation import with_foundation
@@ -154,16 +153,6 @@ class ComparedRun:
 def trained_parameters(learner: Learner) -> int:
     """Numbers that training moves, a frozen foundation's included: the first stage moved them."""
     return sum(parameter.numel() for parameter in learner.parameters())
-
-
-def fits_data(name: str, spec: DataSpec) -> None:
-    """Build the preset's network without memory.
-
-    Raises:
-        ValueError: it does not suit the data.
-    """
-    with torch.device("meta"):
-        preset(name).model.build(spec)
 
 
 def _reason(result: RunResult) -> str | None:

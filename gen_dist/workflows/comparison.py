@@ -65,6 +65,9 @@ class Comparison:
     def __post_init__(self) -> None:
         if (self.budget_seconds is None) == (self.budget_images is None):
             raise ValueError("a comparison counts time or images: give either a time budget or a number of images")
+        for name, budget in (("budget_seconds", self.budget_seconds), ("budget_images", self.budget_images)):
+            if budget is not None and not budget > 0:
+                raise ValueError(f"{name} is {budget}: it must be positive")
         if not self.max_epochs > 0.0:
             raise ValueError(f"max_epochs is {self.max_epochs}: it must be positive")
 
@@ -112,8 +115,21 @@ class Entry:
         return None if self.evaluation is None else EvaluationRecord.from_json(self.evaluation)
 
 
+def fits_data(name: str, spec: DataSpec) -> None:
+    """Build the preset's network without memory.
+
+    Raises:
+        ValueError: it does not suit the data; the message names the preset.
+    """
+    try:
+        with torch.device("meta"):
+            preset(name).model.build(spec)
+    except ValueError as error:
+        raise ValueError(f"preset {name} does not suit these images: {error}") from error
+
+
 def suitable_presets(spec: DataSpec) -> list[str]:
-    """Presets made for images of this size that can be judged, with only the last of a family's stages."""
+    """Generative presets made for images of this size and with these labels, only the last of a family's stages."""
     side = str(max(spec.height, spec.width))
     earlier = {row.foundation for row in PRESETS.values()}
     return [
@@ -122,7 +138,16 @@ def suitable_presets(spec: DataSpec) -> list[str]:
         if name.rsplit("-", 1)[-1] == side
         and name not in earlier
         and family_of(preset(name).model).kind != "classifier"
+        and _suits(name, spec)
     ]
+
+
+def _suits(name: str, spec: DataSpec) -> bool:
+    try:
+        fits_data(name, spec)
+    except ValueError:
+        return False
+    return True
 
 
 def chosen_presets(patterns: Sequence[str], spec: DataSpec) -> tuple[str, ...]:
@@ -153,9 +178,18 @@ def create_comparison(folder: Storage, comparison: Comparison) -> None:
     Raises:
         ValueError: there is one in this folder already.
     """
+    require_new(folder)
+    folder.write_bytes(TERMS, to_json(comparison, indent=1).encode())
+
+
+def require_new(folder: Storage) -> None:
+    """Refuse a folder that is taken, before anything is written there.
+
+    Raises:
+        ValueError: there is a comparison in this folder.
+    """
     if folder.exists(TERMS):
         raise ValueError(f"there is a comparison in {folder.uri} already: go on with it (--resume) or name another")
-    folder.write_bytes(TERMS, to_json(comparison, indent=1).encode())
 
 
 def open_comparison(folder: Storage) -> Comparison:

@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from gen_dist.cluster import train
 from gen_dist.commands.compare import compare
 from gen_dist.data.storage import open_storage
+from gen_dist.presets import preset
+from gen_dist.tracking.spool import RunIdentity
+from gen_dist.tracking.tracker import NoTracker
 from gen_dist.workflows.comparison import read_entry
+from gen_dist.workflows.job import RunJob
 
 PRESETS = ("vae-8", "realnvp-8", "gaussian-8")
 
@@ -57,3 +62,32 @@ def test_terms_that_cannot_be_kept_are_refused_at_once(digits: Path, tmp_path: P
     with pytest.raises(ValueError, match="no preset is called 'vea-8'"):
         compare(("vea-8",), data=str(digits), comparisons=str(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_written(digits: Path, tmp_path: Path) -> None:
+    """The classifier that judges a comparison stays the one that it began with."""
+    folder = tmp_path / "first"
+    folder.mkdir()
+    (folder / "comparison.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"there is a comparison in .*first already"):
+        compare(("vae-8",), data=str(digits), comparisons=str(tmp_path), name="first", track=False)
+    assert [path.name for path in folder.iterdir()] == ["comparison.json"]
+
+
+def test_two_comparisons_of_a_preset_are_two_runs_in_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is found again by its name, on S3 by its spool too; both say which comparison it belongs to."""
+    made: list[tuple[RunIdentity, Path]] = []
+
+    def tracker(identity: RunIdentity, folder: Path) -> NoTracker:
+        made.append((identity, folder))
+        return NoTracker()
+
+    monkeypatch.setattr(train, "MLflowTracker", tracker)
+    for parent in ("first", "second"):
+        job = RunJob(
+            name="vae-8", runs=f"s3://bucket/{parent}/runs", config=preset("vae-8"), data="digits", data_digest="d",
+            experiment="gen_dist", parent=parent,
+        )  # fmt: skip
+        train.tracker_of(job)
+    assert [identity.name for identity, _ in made] == ["first/vae-8", "second/vae-8"]
+    assert len({folder for _, folder in made}) == 2
