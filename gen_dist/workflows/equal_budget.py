@@ -16,6 +16,7 @@ CHECKPOINT_SECONDS = 60.0
 _WARM_UP_ROUNDS = 2
 _MEASURED_SHARE = 0.05
 _MEASURED_AT_MOST_SECONDS = 5.0
+_ENDLESS = 1 << 50  # images: a preset's own length must not end what is measured
 
 
 def images_within(
@@ -30,12 +31,12 @@ def images_within(
 
     They cost up to 5% of that time (5 s at most) and are not part of the run: a fresh one follows.
     """
-    settings = replace(config.training, rounds_per_report=1)
+    settings = replace(config.training, rounds_per_report=1, images=_ENDLESS)
     training = Training(config.model, settings, config.seed, stream, device=device)
-    for _ in range(_WARM_UP_ROUNDS):
-        training.advance()
     if not training.state.phases:  # fitted, not trained: time is not what limits it
         return config.training.images
+    for _ in range(_WARM_UP_ROUNDS):
+        training.advance()
     first, began = training.moment.samples_seen, clock()
     measured = min(_MEASURED_AT_MOST_SECONDS, _MEASURED_SHARE * seconds)
     while clock() - began < measured or training.moment.samples_seen == first:

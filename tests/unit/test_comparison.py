@@ -1,5 +1,6 @@
 """Comparisons: which presets compete, budgets that stretch schedules, and tables that hide no failure."""
 
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from gen_dist.workflows.comparison import (
     Entry,
     chosen_presets,
     create_comparison,
+    fits_data,
     open_comparison,
     read_entry,
     unfinished,
@@ -76,6 +78,14 @@ def test_without_names_all_presets_of_the_images_size_compete() -> None:
         chosen_presets((), DataSpec(channels=1, height=9, width=9))
 
 
+def test_without_labels_only_presets_that_need_none_compete() -> None:
+    unlabelled = replace(SPEC, class_names=())
+    assert "gated-pixelcnn-conditional-8" in chosen_presets((), SPEC)
+    assert set(chosen_presets((), SPEC)) - set(chosen_presets((), unlabelled)) == {"gated-pixelcnn-conditional-8"}
+    with pytest.raises(ValueError, match=r"preset gated-pixelcnn-conditional-8 does not suit .* without labels"):
+        fits_data("gated-pixelcnn-conditional-8", unlabelled)
+
+
 def test_names_and_patterns_choose_in_order_and_once() -> None:
     assert chosen_presets(("vae-8", "realnvp-?", "vae-8"), SPEC) == ("vae-8", "realnvp-8")
     with pytest.raises(ValueError, match="no preset is called 'glove-\\*'"):
@@ -94,6 +104,11 @@ def test_passes_over_the_data_are_limited_to_something() -> None:
         replace(TERMS, max_epochs=0.0)
 
 
+def test_a_budget_is_more_than_nothing() -> None:
+    with pytest.raises(ValueError, match="budget_images is -5: it must be positive"):
+        replace(TERMS, budget_seconds=None, budget_images=-5)
+
+
 def test_a_budget_stretches_what_is_scheduled_by_images() -> None:
     config = override(preset("vae-8"), {"model.schedule.warmup_images": 600, "model.schedule.decay_end_images": 60_000})
     half = with_budget(config, config.training.images // 2, looks=4)
@@ -105,24 +120,38 @@ def test_a_budget_stretches_what_is_scheduled_by_images() -> None:
     assert with_budget(half, config.training.images, looks=1).model == config.model
 
 
-def test_the_measured_rate_fills_the_time() -> None:
-    """By a clock that moves one second for every image drawn, an image takes a second."""
+class Source:
+    """Black images, counted."""
 
-    class Source:
-        spec = SPEC
-        num_images = 100
-        drawn = 0
+    spec = SPEC
+    num_images = 100
+    drawn = 0
 
-        def take(self, start: int, count: int) -> ImageBatch:
-            self.drawn += count
-            return ImageBatch(images=torch.zeros(count, *SPEC.shape, dtype=torch.uint8))
+    def take(self, start: int, count: int) -> ImageBatch:
+        self.drawn += count
+        return ImageBatch(images=torch.zeros(count, *SPEC.shape, dtype=torch.uint8))
 
-        def prefetch(self, start: int, count: int) -> None: ...
+    def prefetch(self, start: int, count: int) -> None: ...
 
+
+@pytest.mark.parametrize("length", [160_000, 12])
+def test_the_measured_rate_fills_the_time_however_long_the_preset_is(length: int) -> None:
+    """By a clock that moves a tenth of a second for every image drawn, an image takes so long."""
+    source, ticks = Source(), itertools.count()
+
+    def clock() -> float:
+        assert next(ticks) < 1000, "the measurement does not end"
+        return 0.1 * source.drawn
+
+    config = override(preset("vae-8"), {"training.batch_size": 4, "training.images": length})
+    assert images_within(config, source, 80.0, device=torch.device("cpu"), clock=clock) == 800
+
+
+def test_baselines_are_not_fitted_to_measure_them() -> None:
     source = Source()
-    config = override(preset("vae-8"), {"training.batch_size": 4})
-    images = images_within(config, source, 80.0, device=torch.device("cpu"), clock=lambda: float(source.drawn))
-    assert images == 80
+    config = preset("gaussian-8")
+    assert images_within(config, source, 80.0, device=torch.device("cpu")) == config.training.images
+    assert source.drawn == 0
 
 
 def test_the_table_orders_by_likelihood_and_names_failures(tmp_path: Path) -> None:
