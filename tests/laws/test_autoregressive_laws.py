@@ -120,6 +120,29 @@ def test_samples_have_the_model_s_probabilities(name: str) -> None:
     assert chi_square < degrees + 5.0 * math.sqrt(2.0 * degrees)  # five standard deviations
 
 
+@pytest.mark.parametrize("num_rows", [0, 1])
+@pytest.mark.parametrize("name", BINARY)
+def test_completions_have_the_model_s_probabilities_given_the_known_rows(name: str, num_rows: int) -> None:
+    """For a conditional model too: the known rows say something about the class."""
+    model = network(BINARY[name], 1, 2, 2)
+    if model.num_classes:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(3.0)  # so that classes differ
+    num, images = 20_000, every_image(1, 2, 2)
+    known = images[4]  # . x above . .
+    agrees = (images[:, :, :num_rows] == known[:, :num_rows]).flatten(1).all(1)
+    expected = num * model.log_probability(images).masked_fill(~agrees, -math.inf).softmax(0)
+    drawn = (model.complete(known.expand(num, -1, -1, -1), num_rows) > 0).flatten(1).long() @ torch.tensor([8, 4, 2, 1])
+    counts = torch.bincount(drawn, minlength=16).double()
+    assert counts[~agrees].sum() == 0
+    common = expected > 5.0
+    chi_square = ((counts - expected).square() / expected)[common].sum()
+    degrees = int(common.sum()) - 1
+    assert degrees > 1
+    assert chi_square < degrees + 5.0 * math.sqrt(2.0 * degrees)  # five standard deviations
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(("name", "colours"), PER_COLOUR)
 def test_fast_drawing_is_plain_drawing(name: str, colours: int, dtype: torch.dtype) -> None:

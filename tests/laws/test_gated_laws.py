@@ -174,6 +174,9 @@ def test_labels_are_asked_for_where_they_are_needed() -> None:
         conditional().negative_log_likelihood(unlabelled, Context(Moment(), 0, 0, {}))
     with pytest.raises(ValueError, match="unconditional"):
         conditional(class_conditional=False).sample(2, condition=torch.tensor([0, 1]))
+    for labels in ([0, 2], [-1, 0], [0.0, 1.0]):
+        with pytest.raises(ValueError, match="integers from 0 to 1"):
+            conditional().sample(2, condition=torch.tensor(labels))
 
 
 @pytest.mark.parametrize(

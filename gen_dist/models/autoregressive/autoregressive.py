@@ -95,11 +95,8 @@ class Autoregressive(Learner):
         """Log-probability in nats; of a conditional model, that of the mixture of its classes in equal shares."""
         if not self.num_classes:
             return self.conditional_log_probability(images, None)
-        each = [
-            self.conditional_log_probability(images, torch.full((len(images),), label, device=images.device))
-            for label in range(self.num_classes)
-        ]
-        return torch.logsumexp(torch.stack(each), 0) - math.log(self.num_classes)
+        each = self._pixels_by_class(images).flatten(2).sum(2)
+        return torch.logsumexp(each, 0) - math.log(self.num_classes)
 
     @torch.no_grad()
     def sample(
@@ -115,13 +112,25 @@ class Autoregressive(Learner):
     def complete(
         self, images: UInt8[Tensor, "b c h w"], num_rows: int, *, temperature: float = 1.0
     ) -> UInt8[Tensor, "b c h w"]:
-        """The images with all rows from number `num_rows` on drawn anew, given those above."""
+        """The images with all rows from number `num_rows` on drawn anew, given those above.
+
+        A conditional model draws each image's class first, from the classes' probabilities given the known rows.
+        """
         completed = images.clone()
         if self.likelihood_of == "binary":
             completed = (255 * binarise(images)).to(torch.uint8)
-        predictor = self.predictor(len(images), self._labels_for(len(images), None))
+        labels: Tensor | None = None
+        if self.num_classes:
+            of_known_rows = self._pixels_by_class(images)[:, :, :num_rows].flatten(2).sum(2)
+            labels = torch.multinomial(of_known_rows.T.softmax(1).contiguous(), 1)[:, 0]
+        predictor = self.predictor(len(images), labels)
         draw_in_raster_order(completed, predictor, self.distribution, first_row=num_rows, temperature=temperature)
         return completed
+
+    def _pixels_by_class(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "k b h w"]:
+        """Log-probability of every pixel given each class in turn, in nats."""
+        labels = torch.arange(self.num_classes, device=images.device)[:, None].expand(-1, len(images))
+        return torch.stack([self.distribution.log_probability(self.outputs(images, same), images) for same in labels])
 
     def _labels_for(self, num: int, condition: Tensor | None) -> Int64[Tensor, " b"] | None:
         if not self.num_classes:
@@ -130,6 +139,10 @@ class Autoregressive(Learner):
             return None
         if condition is None:
             return torch.randint(self.num_classes, (num,), device=self.origin.device)
+        if condition.is_floating_point() or condition.min() < 0 or condition.max() >= self.num_classes:
+            raise ValueError(
+                f"condition is {condition.tolist()}: give labels, integers from 0 to {self.num_classes - 1}"
+            )
         return condition.to(self.origin.device, torch.int64)
 
     def _labels_of(self, batch: ImageBatch) -> Int64[Tensor, " b"] | None:
