@@ -145,7 +145,6 @@ def _flows(config: FFJORDConfig, shape: tuple[int, int, int]) -> list[nn.Module]
             evaluation_solver=in_evaluation,
             trace=config.trace,
             probe=config.probe,
-            penalised=config.kinetic_weight > 0.0 or config.jacobian_weight > 0.0,
         )
         layers += [ActNorm(shape[0]), flow]
     return layers
@@ -227,11 +226,16 @@ class FFJORD(Flow):
         """Bits per dimension of the 8-bit images, plus the regularisers per dimension (arXiv:2002.02798, Eq. 7)."""
         for flow in self.flows:
             flow.evaluations = 0
+            # Here alone: who encodes with gradients would keep the graph of every solve.
+            flow.penalised = self.config.kinetic_weight > 0.0 or self.config.jacobian_weight > 0.0
         try:
             log_density = self.log_density(self.dequantise(batch.images))
         except SolverFailureError:
             nowhere = torch.full_like(self.origin, math.nan)
             log_density = nowhere * torch.stack([parameter.sum() for parameter in self.parameters()]).sum()
+        finally:
+            for flow in self.flows:
+                flow.penalised = False
         bits = bits_per_dimension(-log_density.mean(), self.data.num_dimensions)
         evaluations = torch.full_like(self.origin, float(sum(flow.evaluations for flow in self.flows)))
         metrics = {"function_evaluations": evaluations}
