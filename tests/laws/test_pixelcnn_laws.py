@@ -32,6 +32,13 @@ def test_an_even_kernel_is_refused() -> None:
         causal_mask("A", 4, 1, 1, 1)
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_first_kernel_that_sees_no_neighbour_or_has_no_centre_is_refused(size: int) -> None:
+    """Behind a 1x1 mask A no layer would ever see the image."""
+    with pytest.raises(ValueError, match=f"first_kernel_size is {size}"):
+        PixelCNNConfig(first_kernel_size=size)
+
+
 def test_the_reach_equals_its_drawing() -> None:
     """What the middle pixel sees through a 3x3 mask A and one residual block; the hole is the paper's blind spot."""
     drawn = ["11111", "11110", "11000", "00000", "00000"]

@@ -46,7 +46,7 @@ class PixelCNNConfig:
         likelihood: "softmax" over 256 values, or "bernoulli" over images that are thresholded at 128.
         features: feature maps of the residual stream (2h in the paper); even, and a multiple of the colours.
         num_blocks: residual blocks; each sees one pixel further.
-        first_kernel_size: of the mask A convolution.
+        first_kernel_size: of the mask A convolution; odd and at least 3.
         output_features: feature maps of the two 1x1 layers before the output.
         optimizer: of the only player.
         schedule: of its learning rate.
@@ -67,8 +67,8 @@ class PixelCNNConfig:
             raise ValueError(f"model.features is {self.features}: a residual block halves it, so it must be even")
         if self.num_blocks < 0:
             raise ValueError(f"model.num_blocks is {self.num_blocks}: it must be 0 or more")
-        if self.first_kernel_size < 1 or self.first_kernel_size % 2 == 0:
-            raise ValueError(f"model.first_kernel_size is {self.first_kernel_size}: it must be odd")
+        if self.first_kernel_size < 3 or self.first_kernel_size % 2 == 0:
+            raise ValueError(f"model.first_kernel_size is {self.first_kernel_size}: it must be odd, and at least 3")
         if self.output_features < 1:
             raise ValueError(f"model.output_features is {self.output_features}: it must be at least 1")
 
