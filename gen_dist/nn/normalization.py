@@ -16,7 +16,8 @@ def normalization_layer(kind: Normalization, num_channels: int) -> nn.Module:
     """The layer that follows a convolution with `num_channels` outputs; the identity for "spectral" and "none".
 
     Groups have 16 channels, a size that Wu and He (2018, arXiv:1803.08494, Table 3) find as good as 32 groups and
-    that, unlike a fixed number of groups, never shrinks to one channel in narrow networks.
+    that, unlike a fixed number of groups, does not shrink with the network's width; where 16 does not divide the
+    channels, as many as the largest power of two that does: an odd number is normalised channel by channel.
     """
     match kind:
         case "batch":

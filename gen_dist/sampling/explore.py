@@ -31,16 +31,19 @@ def completions(
         num_rows: rows from the top that are known.
         num_each: completions of each image.
         seed: of the noise.
-        temperature: scale of the randomness.
+        temperature: scale of the randomness; positive.
 
     Raises:
-        ValueError: the learner can't complete, or there is nothing known or nothing to complete.
+        ValueError: the learner can't complete, there is nothing known or nothing to complete, or the temperature is not
+            positive.
     """
     if not isinstance(learner, Completes):
         raise ValueError(_unable(learner, "complete images"))
     height = images.shape[2]
     if not 0 < num_rows < height:
         raise ValueError(f"num_rows is {num_rows}: of {height} rows at least one must be known and one unknown")
+    if not temperature > 0:
+        raise ValueError(f"temperature is {temperature}: it must be positive")
     known = images.clone()
     known[:, :, num_rows:] = UNKNOWN
     repeated = images.repeat_interleave(num_each, dim=0).to(device_of(learner))

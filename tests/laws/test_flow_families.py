@@ -82,6 +82,11 @@ def test_glow_refuses_odd_sides() -> None:
         GlowConfig().build(DataSpec(channels=1, height=7, width=8))
 
 
+def test_nice_refuses_a_single_value() -> None:
+    with pytest.raises(ValueError, match="single value"):
+        NICEConfig().build(DataSpec(channels=1, height=1, width=1))
+
+
 def test_doubled_features_follow_the_squeezes() -> None:
     flow = RealNVPConfig(scales=2, hidden=3, num_blocks=0, double_hidden=True).build(GREY)
     entering = [layer.out_channels for name, layer in flow.named_modules() if name.endswith("network.enter")]

@@ -34,6 +34,9 @@ def test_a_row_holds_an_image_its_known_part_and_completions() -> None:
     assert torch.equal(completions(learner, IMAGES, num_rows=2, num_each=3, seed=4), sheet)
     with pytest.raises(ValueError, match="num_rows is 6: of 6 rows"):
         completions(learner, IMAGES, num_rows=6, num_each=1, seed=0)
+    for temperature in (0.0, -1.0):
+        with pytest.raises(ValueError, match=f"temperature is {temperature}: it must be positive"):
+            completions(learner, IMAGES, num_rows=2, num_each=1, seed=0, temperature=temperature)
 
 
 def test_a_flow_reconstructs_exactly() -> None:

@@ -80,7 +80,9 @@ class NICEConfig:
             raise ValueError(f"model.alpha is {self.alpha}: it must lie between 0 and 0.5")
 
     def build(self, data: DataSpec) -> "NICE":
-        """A freshly initialised flow on such images."""
+        """A freshly initialised flow on such images; ValueError when there are no two parts to couple."""
+        if data.num_dimensions < 2:
+            raise ValueError("images have a single value: NICE couples two parts, so there must be at least 2")
         return NICE(self, data)
 
 
