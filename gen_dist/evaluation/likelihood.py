@@ -54,5 +54,5 @@ def likelihood(learner: Learner, images: UInt8[Tensor, "n c h w"], *, seed: int)
     if learner.likelihood_of == "binary":
         return Likelihood({"nats": mean, "nats_error": error, **metrics}, learner.likelihood_kind)
     per_dimension = 1.0 / (math.log(2.0) * images[0].numel())
-    metrics |= {"bits_per_dimension": mean * per_dimension, "bits_per_dimension_error": error * per_dimension}
-    return Likelihood(metrics, learner.likelihood_kind)
+    bits = {"bits_per_dimension": mean * per_dimension, "bits_per_dimension_error": error * per_dimension}
+    return Likelihood({**bits, **metrics}, learner.likelihood_kind)

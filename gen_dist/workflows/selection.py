@@ -5,15 +5,19 @@ images are judged at the best of several moments. The split on which they are ju
 can't are judged as they end.
 """
 
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import torch
+
 from gen_dist.bundle.bundle import copy_bundle, load_bundle, save_bundle
 from gen_dist.data.dataset import Dataset
+from gen_dist.distributed.seeding import seed_for, seeded
 from gen_dist.evaluation.likelihood import likelihood
-from gen_dist.learner import Learner, Scores
+from gen_dist.learner import EstimatesPartition, Learner, Scores
 from gen_dist.sampling.draw import device_of
 from gen_dist.serialization import from_json, to_json
 from gen_dist.training.training import Row
@@ -73,7 +77,7 @@ class Selection:
         assert scored is not None, "it can score"
         name, value = next(iter(scored.metrics.items()))
         best = self.best
-        if best is None or value < best.value:
+        if math.isfinite(value) and (best is None or value < best.value):
             place = f"{BEST}/{moment.samples_seen:012d}"
             keep_bundle(self._job, learner, self._spec, place)
             now = Best(place=place, value=value, samples_seen=moment.samples_seen)
@@ -83,13 +87,18 @@ class Selection:
         return {f"{PREFIX}{name}": value}
 
     def chosen(self, last: Learner) -> Learner:
-        """The best model; the last one where none was kept."""
+        """The best model; the last one where none was kept.
+
+        A log Z is estimated anew: of several looks the best is likely to be one whose estimate was lucky.
+        """
         best = self.best
-        return (
-            last
-            if best is None
-            else load_bundle(self._job.folder.child(best.place).uri, device=device_of(last)).learner
-        )
+        if best is None:
+            return last
+        learner: Learner = load_bundle(self._job.folder.child(best.place).uri, device=device_of(last)).learner
+        if isinstance(learner, EstimatesPartition):
+            with seeded(seed_for("chosen", SEED, best.samples_seen)), torch.no_grad():
+                learner.finalise(())
+        return learner
 
     @property
     def images_of_best(self) -> int | None:

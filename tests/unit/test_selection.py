@@ -1,5 +1,6 @@
 """Selection: the model that finds validation images most probable is kept, also over a restart."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from gen_dist.data.dataset import Dataset, open_dataset
 from gen_dist.distributed.world import World
 from gen_dist.evaluation.likelihood import likelihood
 from gen_dist.learner import Learner
+from gen_dist.models.boltzmann.rbm import RBM
 from gen_dist.presets import preset
 from gen_dist.types import Moment
 from gen_dist.workflows.job import Judging, RunJob, create_run
@@ -92,3 +94,30 @@ def test_a_run_keeps_the_model_of_its_best_look(dataset: Dataset, tmp_path: Path
     scored = likelihood(load_bundle(result.bundle).learner, images, seed=SEED)
     assert scored is not None
     assert scored.metrics["bits_per_dimension"] == pytest.approx(looks[best], rel=1e-6)
+
+
+def test_a_model_whose_figure_is_no_number_is_never_the_best(dataset: Dataset, tmp_path: Path) -> None:
+    config = override(preset("vae-8"), {"model.importance_samples": 1})
+    selection = Selection(job_of(dataset, tmp_path, config), dataset)
+    for images, scale in ((100, math.nan), (200, 1.0)):
+        selection.consider(gaussian_like(config, dataset, scale), Moment(samples_seen=images))
+    assert selection.images_of_best == 200
+
+
+def test_the_chosen_model_has_a_partition_function_that_played_no_part_in_the_choice(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    """The lowest of several noisy figures would be too low; the new estimate is the same each time it is asked for."""
+    config = override(preset("rbm-8"), {"model.partition_steps": 10, "model.partition_chains": 5})
+    selection = Selection(job_of(dataset, tmp_path, config), dataset)
+    learner = config.model.build(dataset.spec)
+    assert isinstance(learner, RBM)
+    learner.log_partition.fill_(-100.0)
+    learner.log_partition_deviation.fill_(0.1)
+    selection.consider(learner, Moment(samples_seen=100))
+    chosen, again = selection.chosen(learner), selection.chosen(learner)
+    assert isinstance(chosen, RBM)
+    assert isinstance(again, RBM)
+    exact = (64 + learner.config.num_hidden) * math.log(2.0)  # of weights near 0
+    assert float(chosen.log_partition) == pytest.approx(exact, rel=0.05)
+    assert torch.equal(chosen.log_partition, again.log_partition)
