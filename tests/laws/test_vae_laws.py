@@ -12,6 +12,7 @@ from vae_cases import DOUBLE, SQUARE, as_images, linear_gaussian, zeroed
 
 from gen_dist.learner import Context, Loss
 from gen_dist.losses.divergence import kl_from_standard_normal
+from gen_dist.models.vae.decoders import GaussianDecoder
 from gen_dist.models.vae.posterior import DiagonalGaussian
 from gen_dist.models.vae.vae import VAE, VAEConfig
 from gen_dist.types import DataSpec, ImageBatch, Moment
@@ -167,6 +168,16 @@ def test_samples_follow_the_decoder() -> None:
     assert abs(float(spread("bernoulli", True)) / 127.5 - 1.0) < 0.05
     assert abs(float(spread("gaussian", True)) / scale - 1.0) < 0.05
     assert abs(float(spread("discretised-logistic", True)) / (scale * math.pi / math.sqrt(3.0)) - 1.0) < 0.05
+
+
+def test_a_gaussian_decoder_draws_the_value_whose_bin_it_hits() -> None:
+    """Wherever dequantisation puts a value in its bin, a Gaussian without width that stands there draws that value."""
+    decoder = GaussianDecoder()
+    images = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(50, -1, -1, -1)
+    targets = decoder.targets(images, DOUBLE)
+    output = torch.cat([targets, torch.full_like(targets, -math.inf)], 1)
+    assert torch.equal(decoder.draw(output), images)
+    assert torch.equal(decoder.mean(output), images)
 
 
 def test_temperature_scales_the_prior() -> None:

@@ -150,13 +150,17 @@ class GaussianDecoder:
         return gaussian_log_density(mean, log_scale, targets).flatten(1).sum(1)
 
     def mean(self, output: Float[Tensor, "b k h w"]) -> UInt8[Tensor, "b c h w"]:
-        """The Gaussians' means."""
-        return from_signed(output.chunk(2, dim=1)[0])
+        """The 8-bit values in whose bins the Gaussians' means lie."""
+        return self._values(output.chunk(2, dim=1)[0])
 
     def draw(self, output: Float[Tensor, "b k h w"]) -> UInt8[Tensor, "b c h w"]:
-        """A draw from each Gaussian."""
+        """The 8-bit values in whose bins a draw from each Gaussian ends."""
         mean, log_scale = output.chunk(2, dim=1)
-        return from_signed(mean + log_scale.exp() * torch.randn_like(mean))
+        return self._values(mean + log_scale.exp() * torch.randn_like(mean))
+
+    def _values(self, dequantised: Float[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h w"]:
+        """Rounded down, as noise in [0, 1) was added; what lies outside goes to the outermost bins."""
+        return (128.0 * (dequantised + 1.0)).floor().clamp(0, 255).to(torch.uint8)
 
 
 def pixel_decoder(name: PixelDecoderName) -> PixelDecoder:
