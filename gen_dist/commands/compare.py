@@ -92,6 +92,8 @@ def compare(
             raise ValueError("give either --time-budget or --images: equal time and equal images are two comparisons")
         require_new(folder)
         dataset = dataset_of(data, console)
+        for split in ("validation", "test"):  # the best model is selected on one, and judged on the other
+            dataset.head(split, 1)
         chosen = chosen_presets(presets, dataset.spec)
         for preset in chosen:
             fits_data(preset, dataset.spec)

@@ -6,6 +6,7 @@ import pytest
 
 from gen_dist.cluster import train
 from gen_dist.commands.compare import compare
+from gen_dist.commands.import_ import import_dataset
 from gen_dist.data.storage import open_storage
 from gen_dist.presets import preset
 from gen_dist.tracking.spool import RunIdentity
@@ -62,6 +63,15 @@ def test_terms_that_cannot_be_kept_are_refused_at_once(digits: Path, tmp_path: P
     with pytest.raises(ValueError, match="no preset is called 'vea-8'"):
         compare(("vea-8",), data=str(digits), comparisons=str(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_data_without_images_to_judge_by_is_refused_at_once(split: str, tmp_path: Path) -> None:
+    import_dataset("digits", str(tmp_path / "data"), **{split: 0.0})
+    root = tmp_path / "comparisons"
+    with pytest.raises(ValueError, match=f"has no images in the split '{split}'"):
+        compare(("vae-8",), data=str(tmp_path / "data"), comparisons=str(root), extractor="random", track=False)
+    assert not root.exists()
 
 
 def test_a_name_that_is_taken_is_refused_before_anything_is_written(digits: Path, tmp_path: Path) -> None:
