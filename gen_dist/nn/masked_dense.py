@@ -109,9 +109,11 @@ class MaskedNetwork(nn.Module):
         hidden = values
         for layer, weight in zip(self.layers, weights, strict=True):
             hidden = F.relu(F.linear(hidden, weight, layer.bias))
-        outputs = F.linear(hidden, leave, self.leave.bias)
-        if direct is not None:
-            outputs = outputs + F.linear(values, direct)
+        # A mean in bfloat16 is off by up to half a grey level, so all that is summed into outputs leaves autocast.
+        with torch.autocast(values.device.type, enabled=False):
+            outputs = F.linear(hidden.to(leave.dtype), leave, self.leave.bias)
+            if direct is not None:
+                outputs = outputs + F.linear(values, direct)
         return outputs.reshape(len(values), self.num_values, self.num_outputs)
 
 

@@ -163,6 +163,21 @@ def test_the_logistic_mixture_draws_what_it_scores() -> None:
     assert chi_square < degrees + 5.0 * math.sqrt(2.0 * degrees)
 
 
+def test_bfloat16_leaves_means_finer_than_a_grey_level() -> None:
+    """Means of about 1 that bfloat16 would round to half a grey level, and sums of them by more."""
+    torch.manual_seed(1)
+    config = MADEConfig(likelihood="logistic-mixture", hidden=(200,), num_components=2)
+    model = config.build(DataSpec(channels=1, height=8, width=8))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.03 * torch.randn_like(parameter))
+    images = torch.randint(0, 256, (16, 1, 8, 8), dtype=torch.uint8)
+    expected = model.outputs(images, None)[:, 2:4]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.outputs(images, None)[:, 2:4]
+    assert 0.0 < 127.5 * float((found - expected).abs().max().detach()) < 0.5
+
+
 def test_only_one_mask_in_raster_order_completes() -> None:
     data = DataSpec(channels=1, height=2, width=2)
     single = MADEConfig(hidden=(8,)).build(data)

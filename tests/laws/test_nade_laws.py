@@ -76,6 +76,15 @@ def test_training_keeps_no_hidden_units() -> None:
     assert sum(kept) < 8 * 16 * 16 * 64 / 4  # hidden units alone would be four times as many
 
 
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_autocast_does_not_reach_the_recursion(likelihood: str) -> None:
+    model = model_of(likelihood, 1, 8, 8).float()
+    images = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.outputs(images, None)
+    assert torch.equal(found, model.outputs(images, None))
+
+
 def test_the_order_is_row_column_colour() -> None:
     images = torch.arange(12.0).reshape(1, 3, 2, 2)  # colour by colour: red 0..3, green 4..7, blue 8..11
     assert to_sequence(images).int().tolist() == [[0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]]

@@ -113,10 +113,12 @@ class NADE(Autoregressive):
         values = self.scaled(to_sequence(inputs))
         carry = self.hidden_bias.expand(len(values), -1)
         outputs = []
-        for start in range(0, values.shape[1], CHUNK):
-            chunk = values[:, start : start + CHUNK]
-            outputs.append(_recomputed(self.chunk_outputs, carry, chunk, start))
-            carry = self.advance(carry, chunk, start)
+        # Sums over all earlier values, and means finer than a grey level: more than bfloat16 holds.
+        with torch.autocast(values.device.type, enabled=False):
+            for start in range(0, values.shape[1], CHUNK):
+                chunk = values[:, start : start + CHUNK]
+                outputs.append(_recomputed(self.chunk_outputs, carry, chunk, start))
+                carry = self.advance(carry, chunk, start)
         return from_sequence(torch.cat(outputs, 1), self.data)
 
     def predictor(self, num: int, labels: Int64[Tensor, " b"] | None) -> PixelPredictor:
