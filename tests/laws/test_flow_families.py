@@ -7,6 +7,7 @@ import torch
 from flow_cases import DOUBLE, random_images, rough_flow
 from torch import Tensor, nn
 
+from gen_dist.models.flow.flow import MIN_ALPHA
 from gen_dist.models.flow.glow import Glow, GlowConfig, GlowStep
 from gen_dist.models.flow.nice import NICE, NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
@@ -80,6 +81,16 @@ def test_sizes_that_cannot_be_halved_get_fewer_scales() -> None:
 def test_glow_refuses_odd_sides() -> None:
     with pytest.raises(ValueError, match="7 x 8"):
         GlowConfig().build(DataSpec(channels=1, height=7, width=8))
+
+
+def test_the_smallest_alpha_gives_white_a_finite_logit() -> None:
+    white = torch.full((1, 1, 8, 8), 255.0) + (1.0 - 2.0**-24)  # the largest draw there is
+    assert white.max() == 256.0
+    logits, log_slope = RealNVPConfig(hidden=2, num_blocks=0, alpha=MIN_ALPHA).build(GREY).to_logits(white)
+    assert logits.isfinite().all()
+    assert log_slope.isfinite().all()
+    with pytest.raises(ValueError, match=r"model\.alpha is 1e-08"):
+        RealNVPConfig(hidden=2, num_blocks=0, alpha=1e-8).build(GREY)
 
 
 def test_nice_refuses_a_single_value() -> None:

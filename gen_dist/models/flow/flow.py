@@ -20,6 +20,8 @@ from gen_dist.models.solo import SoloConfig, solo_player
 from gen_dist.types import DataSpec, ImageBatch
 
 PixelScale = Literal["logit", "linear"]
+MIN_ALPHA = 1e-7
+"""255 plus noise just below 1 is rounded to 256, and then 1 - alpha must not be rounded to 1."""
 
 
 @runtime_checkable
@@ -41,10 +43,15 @@ class Flow(Learner):
         config: of the only player and of the logits.
         data: what the images are.
         pixel_scale: what `transform` reads: "logit", or "linear" for pixels scaled to [-1, 1].
+
+    Raises:
+        ValueError: alpha is too small for float32.
     """
 
     def __init__(self, config: FlowConfig, data: DataSpec, *, pixel_scale: PixelScale = "logit") -> None:
         super().__init__()
+        if config.alpha < MIN_ALPHA:
+            raise ValueError(f"model.alpha is {config.alpha}: below {MIN_ALPHA} white has no finite logit in float32")
         self.flow_config = config
         self.data = data
         self.pixel_scale = pixel_scale
