@@ -17,6 +17,7 @@ from gen_dist.learner import Learner, Samples, Scores
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.tracking.tracker import NoTracker, Tracker
+from gen_dist.training.training import Diverged
 from gen_dist.workflows.comparison import RUNS, Comparison, Entry, write_samples
 from gen_dist.workflows.equal_budget import images_within, with_budget
 from gen_dist.workflows.foundation import with_foundation
@@ -67,6 +68,16 @@ class ComparedRun:
         Raises:
             ValueError: the preset does not fit the data.
         """
+        try:
+            return self._entry(self._stages())
+        except Diverged as error:  # in the rounds that measure its speed, before there is a run
+            threads = torch.get_num_threads()
+            return Entry(
+                preset=self._name, state="diverged", error=str(error), device=str(self._device), threads=threads
+            )  # fmt: skip
+
+    def _stages(self) -> list[RunResult]:
+        """How each stage ended; the second is left out where the first one did not end well."""
         first = PRESETS[self._name].foundation
         stages = 1 if first is None else 2
         results: list[RunResult] = []
@@ -78,7 +89,7 @@ class ComparedRun:
                 spec = open_dataset(self._comparison.data).spec
                 config = with_foundation(replace(config, foundation=results[0].bundle), spec)
             results.append(self._train(self._name, config, stages, judged=True))
-        return self._entry(results)
+        return results
 
     def _train(self, run_name: str, config: RunConfig, stages: int, *, judged: bool) -> RunResult:
         job = self._job(run_name, config, stages, judged=judged)

@@ -85,14 +85,14 @@ def row(entry: Entry) -> dict[str, Cell]:
 def markdown(comparison: Comparison, entries: Sequence[Entry]) -> str:
     """The table for people: ordered by likelihood within what is modelled, failures last."""
     titles = ["preset", "bits/dim", "nats", "likelihood", *(title for title, _, _ in _FIGURES)]
-    titles += ["parameters", "images", "best at", "training images/s", "sampling images/s"]
+    titles += ["parameters", "images", "best at", "training s", "training images/s", "sampling images/s"]
     lines = [_line(titles), _line(["---"] * len(titles))]
     lines += [_line(_cells(entry)) for entry in entries]
     record = next((entry.record for entry in entries if entry.record is not None and entry.record.anchors), None)
     for anchor, title in ANCHORS.items() if record is not None else ():
         assert record is not None
         figures = [_number(record.anchors.get(f"{name}_{anchor}"), how) for _, name, how in _FIGURES]
-        lines.append(_line([f"*{title}*", "", "", "", *figures, "", "", "", "", ""]))
+        lines.append(_line([f"*{title}*", "", "", "", *figures, "", "", "", "", "", ""]))
     return "\n".join([_heading(comparison, record), "", *lines, *_failures(entries), *_notes(entries), ""])
 
 
@@ -109,6 +109,7 @@ def _cells(entry: Entry) -> list[str]:
         f"{entry.parameters:,}" if entry.parameters else "",
         f"{entry.images:,}",
         "" if entry.selected_images is None else f"{entry.selected_images:,}",
+        _number(entry.training_seconds or None, ",.0f"),
         _number(_rate(entry.images, entry.training_seconds), ",.0f"),
         _number(_rate(entry.sampled, entry.sampling_seconds), ",.1f"),
     ]

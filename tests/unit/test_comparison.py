@@ -9,12 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from gen_dist.commands.import_ import import_dataset
 from gen_dist.config import override
 from gen_dist.data.storage import open_storage
 from gen_dist.evaluation.protocol import EvaluationProtocol, EvaluationRecord
 from gen_dist.learner import LikelihoodKind
 from gen_dist.presets import PRESETS, preset
+from gen_dist.training.training import Diverged
 from gen_dist.types import DataSpec, ImageBatch
+from gen_dist.workflows import compared_run
 from gen_dist.workflows.comparison import (
     Comparison,
     Entry,
@@ -164,7 +167,7 @@ def test_the_table_orders_by_likelihood_and_names_failures(tmp_path: Path) -> No
     assert "2.250 ± 0.100" in first
     assert "lower bound" in first
     second = next(line for line in lines if line.startswith("| vae-8"))
-    assert "| 1,234 | 5,000 | 3,000 | 2,500 | 128.0 |" in second
+    assert "| 1,234 | 5,000 | 3,000 | 2 | 2,500 | 128.0 |" in second
     assert "- dcgan-8 diverged: critic diverged in round 3: gradient of critic.0" in lines
     assert any(line.startswith("| *real images* |") and "0.250" in line for line in lines)
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
@@ -194,3 +197,20 @@ def test_failed_presets_are_tried_again_and_finished_or_diverged_ones_are_not(tm
 def test_a_folder_without_a_comparison_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no comparison in .*nowhere"):
         open_comparison(open_storage(tmp_path / "nowhere"))
+
+
+def test_a_preset_that_diverges_while_its_speed_is_measured_has_diverged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trying it again, as is done with failures, would end alike."""
+
+    def diverging(*_arguments: object, **_settings: object) -> int:
+        raise Diverged(phase="bound", player="model", round=1, repeat=0, tensor="output of decoder")
+
+    import_dataset("digits", str(tmp_path / "digits"))
+    monkeypatch.setattr(compared_run, "images_within", diverging)
+    terms = replace(TERMS, data=str(tmp_path / "digits"))
+    folder = open_storage(tmp_path / "c")
+    entry = compared_run.ComparedRun(folder, terms, "vae-8", device=torch.device("cpu")).run()
+    assert entry.state == "diverged"
+    assert "model diverged in phase 'bound'" in str(entry.error)
