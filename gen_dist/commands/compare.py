@@ -127,6 +127,9 @@ def compare(
         console.print(f"interrupted; nothing is lost, go on with: {again}", highlight=False, soft_wrap=True)
         tracker.finish("KILLED")
         raise
+    except BaseException:
+        tracker.finish("FAILED")
+        raise
     _conclude(comparison, folder, tracker, console)
 
 

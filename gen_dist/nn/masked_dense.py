@@ -76,8 +76,8 @@ class MaskedNetwork(nn.Module):
         if self.direct is not None:
             nn.init.zeros_(self.direct.weight)
         degrees = [places, *hidden_degrees(widths, self.num_values, self.num_masks, generator)]
-        for index, degree in enumerate(degrees):
-            self.register_buffer(f"degree_{index}", degree, persistent=False)
+        for index, degree in enumerate(degrees):  # drawn, so they are saved: another torch may draw others
+            self.register_buffer(f"degree_{index}", degree)
 
     @property
     def layers(self) -> list[nn.Linear]:

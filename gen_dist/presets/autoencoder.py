@@ -2,22 +2,18 @@
 
 from gen_dist.config import RunConfig
 from gen_dist.models.vae.autoencoder import AutoencoderConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.optimization import Adam
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 _IMAGES = 200_000
-
-
-def _cosine(images: int) -> LearningRateSchedule:
-    return LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05)
 
 
 def autoencoder_8() -> RunConfig:
     """For 8x8 digits: deep, fully connected."""
     return RunConfig(
         model=AutoencoderConfig(
-            hidden=(256, 128), latent_dim=16, optimizer=Adam(learning_rate=1e-3), schedule=_cosine(_IMAGES)
+            hidden=(256, 128), latent_dim=16, optimizer=Adam(learning_rate=1e-3), schedule=cosine(_IMAGES)
         ),
         training=TrainingConfig(images=_IMAGES, batch_size=64),
     )
@@ -26,9 +22,7 @@ def autoencoder_8() -> RunConfig:
 def autoencoder_linear_8() -> RunConfig:
     """For 8x8 digits: one linear layer each way, the subspace of principal component analysis."""
     return RunConfig(
-        model=AutoencoderConfig(
-            hidden=(), latent_dim=16, optimizer=Adam(learning_rate=3e-3), schedule=_cosine(_IMAGES)
-        ),
+        model=AutoencoderConfig(hidden=(), latent_dim=16, optimizer=Adam(learning_rate=3e-3), schedule=cosine(_IMAGES)),
         training=TrainingConfig(images=_IMAGES, batch_size=64),
     )
 
@@ -41,7 +35,7 @@ def autoencoder_28() -> RunConfig:
             hidden=(16, 32, 64, 128),
             latent_dim=32,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=_cosine(_IMAGES),
+            schedule=cosine(_IMAGES),
         ),
         training=TrainingConfig(images=_IMAGES, batch_size=128, channels_last=True),
     )
@@ -57,7 +51,7 @@ def denoising_autoencoder_28() -> RunConfig:
             noise="masking",
             noise_level=0.25,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=_cosine(_IMAGES),
+            schedule=cosine(_IMAGES),
         ),
         training=TrainingConfig(images=_IMAGES, batch_size=128, channels_last=True),
     )

@@ -2,9 +2,9 @@
 
 from gen_dist.config import RunConfig, override
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
+from gen_dist.optimization import Adam
 from gen_dist.presets import gated_pixelcnn, multiscale, pixelcnn_plus_plus, pixelrnn
-from gen_dist.presets.preset import Preset
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -18,7 +18,7 @@ def pixelcnn_8() -> RunConfig:
             first_kernel_size=7,
             output_features=64,
             optimizer=Adam(learning_rate=4e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -35,7 +35,7 @@ def pixelcnn_28() -> RunConfig:
             first_kernel_size=7,
             output_features=64,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=32, precision="bfloat16", channels_last=True),

@@ -2,8 +2,8 @@
 
 from gen_dist.config import RunConfig
 from gen_dist.models.classifier.convnet import ConvNetConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.optimization import Adam
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -15,7 +15,7 @@ def convnet_8() -> RunConfig:
             channels=(32, 64),
             feature_dim=16,
             optimizer=Adam(learning_rate=3e-3, weight_decay=1e-2),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=64),
     )
@@ -31,7 +31,7 @@ def convnet_28() -> RunConfig:
             feature_dim=64,
             max_shift=2,
             optimizer=Adam(learning_rate=2e-3, weight_decay=1e-2),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=128, precision="bfloat16", channels_last=True),
     )

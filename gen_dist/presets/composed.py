@@ -3,8 +3,8 @@
 from gen_dist.config import RunConfig
 from gen_dist.models.composed.code_prior import CodePriorConfig
 from gen_dist.models.vae.vqvae import VQVAEConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.optimization import Adam
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.presets.vqvae import vqvae_8, vqvae_28
 from gen_dist.training.settings import TrainingConfig
 
@@ -18,7 +18,7 @@ def vqvae_prior_8() -> RunConfig:
             features=48,
             num_blocks=3,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=64),
     )
@@ -34,7 +34,7 @@ def vqvae_prior_28() -> RunConfig:
             features=64,
             num_blocks=6,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=128),
     )

@@ -2,8 +2,8 @@
 
 from gen_dist.config import RunConfig
 from gen_dist.models.flow.ffjord import FFJORDConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.optimization import Adam
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -21,7 +21,7 @@ def ffjord_8() -> RunConfig:
             jacobian_weight=0.001,
             alpha=1e-5,
             optimizer=Adam(learning_rate=4e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.995,
         ),
         training=TrainingConfig(images=images, batch_size=128),
@@ -42,7 +42,7 @@ def ffjord_28() -> RunConfig:
             jacobian_weight=0.001,
             alpha=1e-5,
             optimizer=Adam(learning_rate=2e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.995,
         ),
         training=TrainingConfig(images=images, batch_size=128),

@@ -5,7 +5,7 @@ from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
 from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -19,7 +19,7 @@ def realnvp_8() -> RunConfig:
             num_blocks=1,
             alpha=1e-5,
             optimizer=Adam(learning_rate=3e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.998,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -36,7 +36,7 @@ def realnvp_28() -> RunConfig:
             num_blocks=1,
             alpha=1e-5,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64, channels_last=True),
@@ -69,7 +69,7 @@ def nice_8() -> RunConfig:
             hidden_layers=2,
             alpha=1e-5,
             optimizer=Adam(learning_rate=3e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.998,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -85,7 +85,7 @@ def nice_28() -> RunConfig:
             hidden_layers=5,
             alpha=1e-5,
             optimizer=Adam(learning_rate=5e-4),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -103,7 +103,7 @@ def glow_8() -> RunConfig:
             pixel_scale="logit",
             alpha=1e-5,
             optimizer=Adam(learning_rate=3e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.998,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -121,7 +121,7 @@ def glow_28() -> RunConfig:
             pixel_scale="logit",
             alpha=1e-5,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64, channels_last=True),

@@ -2,8 +2,8 @@
 
 from gen_dist.config import RunConfig, override
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.optimization import Adam
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -17,7 +17,7 @@ def gated_pixelcnn_8() -> RunConfig:
             first_kernel_size=5,
             output_features=64,
             optimizer=Adam(learning_rate=4e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -39,7 +39,7 @@ def gated_pixelcnn_28() -> RunConfig:
             first_kernel_size=7,
             output_features=64,
             optimizer=Adam(learning_rate=2e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=32, precision="bfloat16", channels_last=True),
@@ -62,7 +62,7 @@ def gated_pixelcnn_32() -> RunConfig:
             kernel_size=5,
             output_features=768,
             optimizer=Adam(learning_rate=4e-4),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.9999,
         ),
         training=TrainingConfig(images=images, batch_size=128, precision="bfloat16", channels_last=True),

@@ -5,17 +5,14 @@ from gen_dist.models.vae.gumbel import GumbelVAEConfig
 from gen_dist.models.vae.iaf import IAFVAEConfig
 from gen_dist.models.vae.iwae import IWAEConfig
 from gen_dist.models.vae.mixture_posterior import MixtureVAEConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import SCORING_DRAWS, Preset
+from gen_dist.optimization import Adam
+from gen_dist.presets.preset import SCORING_DRAWS, Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
+_COMPONENTS = 4
 _IMAGES_8 = 160_000  # as many as vae-8 sees
 _IMAGES_28 = 300_000
 _IMAGES_BINARY_28 = 600_000  # as many as vae-bernoulli-28 sees
-
-
-def _cosine(images: int) -> LearningRateSchedule:
-    return LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05)
 
 
 def _training_8() -> TrainingConfig:
@@ -35,7 +32,7 @@ def iwae_8() -> RunConfig:
             latent_dim=16,
             training_samples=5,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=_cosine(_IMAGES_8),
+            schedule=cosine(_IMAGES_8),
         ),
         training=_training_8(),
     )
@@ -50,7 +47,7 @@ def iwae_28() -> RunConfig:
             latent_dim=32,
             training_samples=5,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=_cosine(_IMAGES_28),
+            schedule=cosine(_IMAGES_28),
         ),
         training=_training_28(),
     )
@@ -66,7 +63,7 @@ def iwae_bernoulli_28() -> RunConfig:
             latent_dim=50,
             training_samples=5,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=_cosine(_IMAGES_BINARY_28),
+            schedule=cosine(_IMAGES_BINARY_28),
         ),
         training=TrainingConfig(images=_IMAGES_BINARY_28, batch_size=128),
     )
@@ -76,12 +73,12 @@ def vae_mixture_8() -> RunConfig:
     """For 8x8 digits: the networks of vae-8, four Gaussians in each posterior."""
     return RunConfig(
         model=MixtureVAEConfig(
-            importance_samples=SCORING_DRAWS,
+            importance_samples=SCORING_DRAWS // _COMPONENTS,  # of each component
             hidden=(256, 256),
             latent_dim=16,
-            num_components=4,
+            num_components=_COMPONENTS,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=_cosine(_IMAGES_8),
+            schedule=cosine(_IMAGES_8),
         ),
         training=_training_8(),
     )
@@ -91,12 +88,12 @@ def vae_mixture_28() -> RunConfig:
     """For 28x28 images: the networks of iwae-28, four Gaussians in each posterior."""
     return RunConfig(
         model=MixtureVAEConfig(
-            importance_samples=SCORING_DRAWS,
+            importance_samples=SCORING_DRAWS // _COMPONENTS,  # of each component
             hidden=(500, 500),
             latent_dim=32,
-            num_components=4,
+            num_components=_COMPONENTS,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=_cosine(_IMAGES_28),
+            schedule=cosine(_IMAGES_28),
         ),
         training=_training_28(),
     )
@@ -113,7 +110,7 @@ def vae_iaf_8() -> RunConfig:
             step_width=128,
             context_dim=32,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=_cosine(_IMAGES_8),
+            schedule=cosine(_IMAGES_8),
         ),
         training=_training_8(),
     )
@@ -130,7 +127,7 @@ def vae_iaf_28() -> RunConfig:
             step_width=320,
             context_dim=64,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=_cosine(_IMAGES_28),
+            schedule=cosine(_IMAGES_28),
         ),
         training=_training_28(),
     )
@@ -146,7 +143,7 @@ def gumbel_vae_8() -> RunConfig:
             num_categories=8,
             anneal_images=_IMAGES_8 // 2,
             optimizer=Adam(learning_rate=2e-3),
-            schedule=_cosine(_IMAGES_8),
+            schedule=cosine(_IMAGES_8),
         ),
         training=_training_8(),
     )
@@ -163,7 +160,7 @@ def gumbel_vae_28() -> RunConfig:
             num_categories=10,
             anneal_images=_IMAGES_BINARY_28 // 2,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=_cosine(_IMAGES_BINARY_28),
+            schedule=cosine(_IMAGES_BINARY_28),
         ),
         training=TrainingConfig(images=_IMAGES_BINARY_28, batch_size=128),
     )

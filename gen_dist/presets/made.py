@@ -2,8 +2,8 @@
 
 from gen_dist.config import RunConfig
 from gen_dist.models.autoregressive.made import MADEConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.optimization import Adam
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -14,7 +14,7 @@ def made_8() -> RunConfig:
         model=MADEConfig(
             hidden=(500,),
             optimizer=Adam(learning_rate=5e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -28,7 +28,7 @@ def made_28() -> RunConfig:
         model=MADEConfig(
             hidden=(1000,),
             optimizer=Adam(learning_rate=2e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=100),
@@ -44,7 +44,7 @@ def made_masks_8() -> RunConfig:
             num_masks=8,
             random_orders=True,
             optimizer=Adam(learning_rate=5e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -59,7 +59,7 @@ def made_logistic_8() -> RunConfig:
             likelihood="logistic-mixture",
             hidden=(500,),
             optimizer=Adam(learning_rate=2e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -75,7 +75,7 @@ def made_logistic_28() -> RunConfig:
             hidden=(500,),
             num_components=3,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=100),

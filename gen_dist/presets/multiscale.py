@@ -2,8 +2,8 @@
 
 from gen_dist.config import RunConfig
 from gen_dist.models.autoregressive.multiscale import MultiScaleConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.optimization import Adam
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -19,7 +19,7 @@ def multiscale_8() -> RunConfig:
             output_features=64,
             map_features=32,
             optimizer=Adam(learning_rate=4e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -38,7 +38,7 @@ def multiscale_28() -> RunConfig:
             output_features=64,
             map_features=32,
             optimizer=Adam(learning_rate=2e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=32, precision="bfloat16", channels_last=True),

@@ -2,8 +2,8 @@
 
 from gen_dist.config import RunConfig
 from gen_dist.models.autoregressive.nade import NADEConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.optimization import Adam
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -14,7 +14,7 @@ def nade_8() -> RunConfig:
         model=NADEConfig(
             hidden=128,
             optimizer=Adam(learning_rate=2e-2),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -28,7 +28,7 @@ def nade_28() -> RunConfig:
         model=NADEConfig(
             hidden=256,
             optimizer=Adam(learning_rate=4e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -44,7 +44,7 @@ def rnade_8() -> RunConfig:
             hidden=128,
             num_components=5,
             optimizer=Adam(learning_rate=1e-2),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -60,7 +60,7 @@ def rnade_28() -> RunConfig:
             hidden=256,
             num_components=5,
             optimizer=Adam(learning_rate=4e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64, gradient_clip_norm=10.0),

@@ -3,7 +3,7 @@
 from gen_dist.config import RunConfig
 from gen_dist.models.autoregressive.pixelcnn_plus_plus import PixelCNNPlusPlusConfig
 from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -18,7 +18,7 @@ def pixelcnn_plus_plus_8() -> RunConfig:
             num_components=10,
             dropout=0.0,
             optimizer=Adam(learning_rate=4e-3, betas=(0.95, 0.999)),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -36,7 +36,7 @@ def pixelcnn_plus_plus_28() -> RunConfig:
             num_components=10,
             dropout=0.0,
             optimizer=Adam(learning_rate=2e-3, betas=(0.95, 0.999)),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=32, precision="bfloat16"),

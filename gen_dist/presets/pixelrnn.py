@@ -2,8 +2,8 @@
 
 from gen_dist.config import RunConfig, override
 from gen_dist.models.autoregressive.pixelrnn import PixelRNNConfig
-from gen_dist.optimization import Adam, LearningRateSchedule, RMSprop
-from gen_dist.presets.preset import Preset
+from gen_dist.optimization import Adam, RMSprop
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -18,7 +18,7 @@ def pixelrnn_row_8() -> RunConfig:
             first_kernel_size=7,
             output_features=64,
             optimizer=Adam(learning_rate=6e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.999,
         ),
         training=TrainingConfig(images=images, batch_size=64),
@@ -41,7 +41,7 @@ def pixelrnn_row_28() -> RunConfig:
             first_kernel_size=7,
             output_features=32,
             optimizer=Adam(learning_rate=3e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
             ema_decay=0.99,
         ),
         training=TrainingConfig(images=images, batch_size=16, precision="bfloat16", channels_last=True),

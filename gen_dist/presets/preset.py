@@ -4,9 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gen_dist.config import RunConfig
+from gen_dist.optimization import LearningRateSchedule
 
 SCORING_DRAWS = 50
 """Of the importance-weighted bound that all latent variable models are scored by, so that their bounds compare."""
+
+
+def cosine(images: int) -> LearningRateSchedule:
+    """The learning rate falls along half a cosine to a twentieth over so many images."""
+    return LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from gen_dist.config import RunConfig
 from gen_dist.models.vae.vae import VAEConfig
 from gen_dist.optimization import Adam, LearningRateSchedule
 from gen_dist.presets import autoencoder, latent, vqvae
-from gen_dist.presets.preset import SCORING_DRAWS, Preset
+from gen_dist.presets.preset import SCORING_DRAWS, Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -17,7 +17,7 @@ def vae_8() -> RunConfig:
             hidden=(256, 256),
             latent_dim=16,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=64),
     )
@@ -33,7 +33,7 @@ def vae_bernoulli_8() -> RunConfig:
             hidden=(256, 256),
             latent_dim=16,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=64),
     )
@@ -49,7 +49,7 @@ def vae_28() -> RunConfig:
             hidden=(32, 64, 128),
             latent_dim=32,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=128, channels_last=True),
     )
@@ -65,7 +65,7 @@ def vae_bernoulli_28() -> RunConfig:
             hidden=(500, 500),
             latent_dim=32,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=128),
     )
@@ -81,7 +81,7 @@ def vae_2d_28() -> RunConfig:
             hidden=(500, 500),
             latent_dim=2,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=128),
     )

@@ -2,8 +2,8 @@
 
 from gen_dist.config import RunConfig
 from gen_dist.models.vae.vqvae import VQVAEConfig
-from gen_dist.optimization import Adam, LearningRateSchedule
-from gen_dist.presets.preset import Preset
+from gen_dist.optimization import Adam
+from gen_dist.presets.preset import Preset, cosine
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -18,7 +18,7 @@ def vqvae_8() -> RunConfig:
             code_dim=16,
             restart_below=0.1,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=64),
     )
@@ -35,7 +35,7 @@ def vqvae_28() -> RunConfig:
             code_dim=32,
             restart_below=0.1,
             optimizer=Adam(learning_rate=1e-3),
-            schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.05),
+            schedule=cosine(images),
         ),
         training=TrainingConfig(images=images, batch_size=128, channels_last=True),
     )

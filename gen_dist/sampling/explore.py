@@ -5,7 +5,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gen_dist.distributed.seeding import seed_for, seeded
-from gen_dist.learner import Completes, Decodes, Encodes, Learner, capabilities
+from gen_dist.learner import Completes, Decodes, Encodes, Learner, Samples, capabilities
 from gen_dist.sampling.draw import device_of, evaluation_mode
 
 UNKNOWN = 128
@@ -72,10 +72,13 @@ def latent_plane(learner: Learner, side: int) -> UInt8[Tensor, "n c h w"]:
     (Kingma and Welling 2014, arXiv:1312.6114, Fig. 4).
 
     Raises:
-        ValueError: the learner can't decode, or its latent space has not two dimensions.
+        ValueError: the learner can't decode, or not draw (an autoencoder has no prior that a plane could show), or its
+            latent space has not two dimensions.
     """
-    if not isinstance(learner, Decodes):
-        raise ValueError(_unable(learner, "decode latents"))
+    if not (isinstance(learner, Decodes) and isinstance(learner, Samples)):
+        raise ValueError(_unable(learner, "decode latents of a prior"))
+    if side < 1:
+        raise ValueError(f"side is {side}: the plane needs at least 1 image")
     with evaluation_mode(learner), torch.no_grad(), seeded(0):
         example = learner.draw_latents(1)
         if example.shape[1] != 2:

@@ -13,12 +13,12 @@ from gen_dist.config import RunConfig
 from gen_dist.data.dataset import open_dataset
 from gen_dist.data.storage import Storage
 from gen_dist.distributed.world import World
-from gen_dist.learner import Learner, Samples, Scores
+from gen_dist.learner import Learner, Samples
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.tracking.tracker import NoTracker, Tracker
 from gen_dist.training.training import Diverged
-from gen_dist.workflows.comparison import RUNS, Comparison, Entry, write_samples
+from gen_dist.workflows.comparison import RUNS, Comparison, Entry, can_be_judged, write_samples
 from gen_dist.workflows.equal_budget import images_within, with_budget
 from gen_dist.workflows.foundation import with_foundation
 from gen_dist.workflows.job import JOB, RunJob, RunResult, create_run, open_run, read_result
@@ -120,14 +120,14 @@ class ComparedRun:
         most = int(terms.max_epochs * dataset.num_images("train") / stages)
         images = max(config.training.batch_size, min(images, most))
         with torch.device("meta"):
-            can_be_judged = isinstance(config.model.build(dataset.spec), Samples | Scores)
+            judged = judged and can_be_judged(config.model.build(dataset.spec))
         job = RunJob(
             name=run_name,
             runs=runs.uri,
             config=with_budget(config, images, looks=LOOKS),
             data=terms.data,
             data_digest=terms.data_digest,
-            judging=replace(terms.judging, select=True) if judged and can_be_judged else None,
+            judging=replace(terms.judging, select=True) if judged else None,
             experiment=terms.experiment,
             parent=terms.name if terms.experiment else None,
         )

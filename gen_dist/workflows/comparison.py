@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gen_dist.data.storage import Storage
 from gen_dist.evaluation.protocol import EvaluationRecord
-from gen_dist.models.table import family_of
+from gen_dist.learner import Learner, Samples, Scores
 from gen_dist.presets import PRESETS, preset
 from gen_dist.serialization import from_json, to_json
 from gen_dist.types import DataSpec
@@ -115,39 +115,36 @@ class Entry:
         return None if self.evaluation is None else EvaluationRecord.from_json(self.evaluation)
 
 
-def fits_data(name: str, spec: DataSpec) -> None:
-    """Build the preset's network without memory.
+def fits_data(name: str, spec: DataSpec) -> Learner:
+    """The preset's network, built without memory.
 
     Raises:
         ValueError: it does not suit the data; the message names the preset.
     """
     try:
         with torch.device("meta"):
-            preset(name).model.build(spec)
+            return preset(name).model.build(spec)
     except ValueError as error:
         raise ValueError(f"preset {name} does not suit these images: {error}") from error
 
 
 def suitable_presets(spec: DataSpec) -> list[str]:
-    """Generative presets made for images of this size and with these labels, only the last of a family's stages."""
+    """Presets for images of this size, with these labels, that can be judged; only the last of a family's stages."""
     side = str(max(spec.height, spec.width))
     earlier = {row.foundation for row in PRESETS.values()}
-    return [
-        name
-        for name in PRESETS
-        if name.rsplit("-", 1)[-1] == side
-        and name not in earlier
-        and family_of(preset(name).model).kind != "classifier"
-        and _suits(name, spec)
-    ]
+    return [name for name in PRESETS if name.rsplit("-", 1)[-1] == side and name not in earlier and _suits(name, spec)]
 
 
 def _suits(name: str, spec: DataSpec) -> bool:
     try:
-        fits_data(name, spec)
+        return can_be_judged(fits_data(name, spec))
     except ValueError:
         return False
-    return True
+
+
+def can_be_judged(learner: Learner) -> bool:
+    """Whether it draws or scores images: an autoencoder and a classifier do neither."""
+    return isinstance(learner, Samples | Scores)
 
 
 def chosen_presets(patterns: Sequence[str], spec: DataSpec) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """What a comparison leaves for people and programs: a table (Markdown, Parquet) and one page of samples."""
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -175,7 +176,9 @@ def _rate(count: int, seconds: float | None) -> float | None:
 def _with_error(metrics: dict[str, float], name: str, how: str) -> str:
     if name not in metrics:
         return ""
-    return f"{metrics[name]:{how}} ± {metrics[f'{name}_error']:{how}}"
+    # Of a Boltzmann machine, the error of log Z, which all images share, comes on top of the spread over images.
+    error = math.hypot(metrics[f"{name}_error"], metrics.get("log_partition_error", 0.0))
+    return f"{metrics[name]:{how}} ± {error:{how}}"
 
 
 def _number(value: float | None, how: str) -> str:

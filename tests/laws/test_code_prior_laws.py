@@ -101,8 +101,8 @@ def test_images_come_from_codes_and_vectors_from_images() -> None:
     latents = model.draw_latents(8)
     assert torch.equal(model.decode(latents), model.foundation.decode_codes(codes))
     assert torch.equal(
-        model.sample(4, temperature=1e-3, condition=torch.ones(4)).unique(dim=0),
-        model.sample(1, temperature=1e-3, condition=torch.ones(1)),
+        model.sample(4, temperature=1e-3, condition=torch.ones(4, dtype=torch.int64)).unique(dim=0),
+        model.sample(1, temperature=1e-3, condition=torch.ones(1, dtype=torch.int64)),
     )
 
 
@@ -117,3 +117,12 @@ def test_what_does_not_fit_is_refused() -> None:
     (phase,) = prior(class_conditional=True).phases
     with pytest.raises(ValueError, match="needs labels"):
         phase.signal(unlabelled, Context(Moment(), 0, 0, {}))
+
+
+def test_what_is_no_label_is_refused() -> None:
+    model = prior(class_conditional=True)
+    for condition in (torch.tensor([0.7, 1.0]), torch.tensor([0, model.num_classes])):
+        with pytest.raises(ValueError, match="give labels, integers from 0 to"):
+            model.sample(2, condition=condition)
+    with pytest.raises(ValueError, match="unconditional"):
+        prior().sample(2, condition=torch.tensor([0, 1]))

@@ -138,6 +138,15 @@ def test_decoding_inverts_encoding(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_what_is_no_number_is_no_black_image(name: str) -> None:
+    flow = rough_flow(name, (1, 8, 8))
+    latents = flow.draw_latents(3)
+    latents[1] = math.nan
+    with pytest.raises(ValueError, match="overflowed for 1 of 3 images"):
+        flow.decode(latents)
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_temperature_shrinks_what_samples_start_from(name: str) -> None:
     flow = rough_flow(name, (1, 8, 8))
     torch.manual_seed(1)

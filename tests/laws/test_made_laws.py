@@ -196,3 +196,14 @@ def test_settings_that_cannot_be_are_refused() -> None:
         MADEConfig(hidden=())
     with pytest.raises(ValueError, match=r"model\.num_masks is 0"):
         MADEConfig(num_masks=0)
+
+
+def test_the_masks_travel_with_the_weights() -> None:
+    """As another torch might draw others from the same seed: a model filled from a state dict has its masks too."""
+    model = ensemble(1, 2, 3)
+    images = every_image(1, 2, 3)
+    config = MADEConfig(hidden=(16, 12), num_masks=3, random_orders=True, mask_seed=5)
+    other = ensemble(1, 2, 3, config)
+    assert not torch.allclose(other.log_probability(images), model.log_probability(images))
+    other.load_state_dict(model.state_dict(), strict=True)
+    assert torch.equal(other.log_probability(images), model.log_probability(images))

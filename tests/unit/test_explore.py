@@ -11,6 +11,7 @@ from gen_dist.commands.explore import complete, manifold, reconstruct
 from gen_dist.commands.import_ import import_dataset
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
+from gen_dist.models.vae.autoencoder import AutoencoderConfig
 from gen_dist.models.vae.vae import VAEConfig
 from gen_dist.sampling.explore import TAIL, UNKNOWN, completions, latent_plane, reconstructions
 from gen_dist.types import DataSpec
@@ -62,9 +63,13 @@ def test_who_cannot_is_told_what_it_can() -> None:
         completions(vae, IMAGES, num_rows=2, num_each=1, seed=0)
     with pytest.raises(ValueError, match="3 latent dimensions, and a plane has 2"):
         latent_plane(vae, 3)
+    with pytest.raises(ValueError, match="Autoencoder can't decode latents of a prior"):
+        latent_plane(AutoencoderConfig(latent_dim=2, hidden=(8,)).build(SPEC), 3)
+    with pytest.raises(ValueError, match="side is 0"):
+        latent_plane(VAEConfig(latent_dim=2, hidden=(8,)).build(SPEC), 0)
     with pytest.raises(ValueError, match="PixelCNN can't encode and decode images"):
         reconstructions(pixelcnn, IMAGES, seed=0)
-    with pytest.raises(ValueError, match="PixelCNN can't decode latents"):
+    with pytest.raises(ValueError, match="PixelCNN can't decode latents of a prior"):
         latent_plane(pixelcnn, 3)
 
 

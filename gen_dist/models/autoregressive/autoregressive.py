@@ -17,6 +17,7 @@ from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Play
 from gen_dist.losses.likelihood import binarise, bits_per_dimension
 from gen_dist.models.autoregressive.outputs import PixelDistribution
 from gen_dist.models.autoregressive.raster import PixelPredictor, draw_in_raster_order
+from gen_dist.models.labels import labels_of, labels_to_draw
 from gen_dist.models.solo import SoloConfig, solo_player
 from gen_dist.types import DataSpec, ImageBatch, to_signed
 
@@ -66,7 +67,7 @@ class Autoregressive(Learner):
 
     def negative_log_likelihood(self, batch: ImageBatch, context: Context) -> Signal:
         """The exact negative log-likelihood in bits per dimension, given the labels if the model is conditional."""
-        nats = -self.conditional_log_probability(batch.images, self._labels_of(batch)).mean()
+        nats = -self.conditional_log_probability(batch.images, labels_of(batch, self.num_classes)).mean()
         return Loss(bits_per_dimension(nats, self.data.num_dimensions))
 
     def outputs(self, images: UInt8[Tensor, "b c h w"], labels: Int64[Tensor, " b"] | None) -> Float[Tensor, "b o h w"]:
@@ -103,7 +104,7 @@ class Autoregressive(Learner):
         self, num: int, *, condition: Tensor | None = None, temperature: float = 1.0
     ) -> UInt8[Tensor, "n c h w"]:
         """Draw value by value; `condition` holds labels, drawn in equal shares when left out."""
-        labels = self._labels_for(num, condition)
+        labels = labels_to_draw(num, condition, self.num_classes, self.origin.device)
         images = torch.zeros(num, *self.data.shape, dtype=torch.uint8, device=self.origin.device)
         draw_in_raster_order(images, self.predictor(num, labels), self.distribution, temperature=temperature)
         return images
@@ -131,26 +132,6 @@ class Autoregressive(Learner):
         """Log-probability of every pixel given each class in turn, in nats."""
         labels = torch.arange(self.num_classes, device=images.device)[:, None].expand(-1, len(images))
         return torch.stack([self.distribution.log_probability(self.outputs(images, same), images) for same in labels])
-
-    def _labels_for(self, num: int, condition: Tensor | None) -> Int64[Tensor, " b"] | None:
-        if not self.num_classes:
-            if condition is not None:
-                raise ValueError(f"a condition was given: this {type(self).__name__} is unconditional")
-            return None
-        if condition is None:
-            return torch.randint(self.num_classes, (num,), device=self.origin.device)
-        if condition.is_floating_point() or condition.min() < 0 or condition.max() >= self.num_classes:
-            raise ValueError(
-                f"condition is {condition.tolist()}: give labels, integers from 0 to {self.num_classes - 1}"
-            )
-        return condition.to(self.origin.device, torch.int64)
-
-    def _labels_of(self, batch: ImageBatch) -> Int64[Tensor, " b"] | None:
-        if not self.num_classes:
-            return None
-        if batch.labels is None:
-            raise ValueError("a class-conditional model needs labels, and these images have none")
-        return batch.labels
 
 
 @final

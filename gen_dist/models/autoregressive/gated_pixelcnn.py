@@ -24,6 +24,7 @@ from torch import Tensor
 from gen_dist.models.autoregressive.autoregressive import Autoregressive, network_input
 from gen_dist.models.autoregressive.outputs import pixel_distribution
 from gen_dist.models.autoregressive.raster import PixelPredictor, previous_pixel
+from gen_dist.models.checks import check_at_least_one, check_colours_divide
 from gen_dist.models.paper import Paper
 from gen_dist.nn.gated import GatedNetwork
 from gen_dist.nn.incremental_gated import IncrementalGatedNetwork
@@ -69,9 +70,7 @@ class GatedPixelCNNConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("features", "output_features"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "features", "output_features")
         if self.num_blocks < 0:
             raise ValueError(f"model.num_blocks is {self.num_blocks}: it must be 0 or more")
         for name in ("first_kernel_size", "kernel_size"):
@@ -81,11 +80,7 @@ class GatedPixelCNNConfig:
 
     def build(self, data: DataSpec) -> "GatedPixelCNN":
         """A freshly initialised network; ValueError when colours or labels do not suit it."""
-        for name, value in (("features", self.features), ("output_features", self.output_features)):
-            if value % data.channels:
-                raise ValueError(
-                    f"model.{name} is {value}: images with {data.channels} colours need a multiple of {data.channels}"
-                )
+        check_colours_divide(data, features=self.features, output_features=self.output_features)
         if self.class_conditional and not data.num_classes:
             raise ValueError("model.class_conditional is True: it must be False for images without labels")
         return GatedPixelCNN(self, data)

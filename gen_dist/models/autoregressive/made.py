@@ -29,6 +29,7 @@ from gen_dist.models.autoregressive.mixtures import LogisticMixture
 from gen_dist.models.autoregressive.outputs import Bernoulli, PixelDistribution
 from gen_dist.models.autoregressive.raster import PixelPredictor, previous_pixel
 from gen_dist.models.autoregressive.sequence import from_sequence, to_sequence
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.models.solo import solo_player
 from gen_dist.nn.masked_dense import IncrementalMaskedNetwork, MaskedNetwork
@@ -74,9 +75,7 @@ class MADEConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("num_components", "num_masks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "num_components", "num_masks")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"model.hidden is {self.hidden}: it must name the units of at least one layer")
 

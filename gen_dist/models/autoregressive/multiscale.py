@@ -33,6 +33,7 @@ from gen_dist.models.autoregressive.autoregressive import network_input
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPredictor
 from gen_dist.models.autoregressive.outputs import pixel_distribution
 from gen_dist.models.autoregressive.raster import PixelPredictor, draw_in_raster_order
+from gen_dist.models.checks import check_at_least_one, check_colours_divide, check_first_kernel
 from gen_dist.models.paper import Paper
 from gen_dist.nn.gated import GatedNetwork
 from gen_dist.nn.incremental_gated import IncrementalGatedNetwork
@@ -80,21 +81,14 @@ class MultiScaleConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("num_scales", "features", "output_features", "map_features", "map_layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "num_scales", "features", "output_features", "map_features", "map_layers")
         if self.num_blocks < 0:
             raise ValueError(f"model.num_blocks is {self.num_blocks}: it must be 0 or more")
-        if self.first_kernel_size < 3 or self.first_kernel_size % 2 == 0:
-            raise ValueError(f"model.first_kernel_size is {self.first_kernel_size}: it must be odd and at least 3")
+        check_first_kernel(self.first_kernel_size)
 
     def build(self, data: DataSpec) -> "MultiScale":
         """Freshly initialised networks; ValueError when the colours do not divide the feature maps."""
-        for name, value in (("features", self.features), ("output_features", self.output_features)):
-            if value % data.channels:
-                raise ValueError(
-                    f"model.{name} is {value}: images with {data.channels} colours need a multiple of {data.channels}"
-                )
+        check_colours_divide(data, features=self.features, output_features=self.output_features)
         return MultiScale(self, data)
 
 

@@ -33,6 +33,7 @@ from gen_dist.models.autoregressive.mixtures import GaussianMixture
 from gen_dist.models.autoregressive.outputs import Bernoulli
 from gen_dist.models.autoregressive.raster import PixelPredictor, previous_pixel
 from gen_dist.models.autoregressive.sequence import from_sequence, to_sequence
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
 from gen_dist.types import DataSpec
@@ -70,9 +71,7 @@ class NADEConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "num_components"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "hidden", "num_components")
 
     def build(self, data: DataSpec) -> "NADE":
         """A freshly initialised network over such images."""

@@ -28,6 +28,7 @@ from gen_dist.models.autoregressive.mixture_output import LogisticMixture
 from gen_dist.models.autoregressive.raster import PixelPredictor
 from gen_dist.models.autoregressive.two_stream import TwoStreamNetwork
 from gen_dist.models.autoregressive.two_stream_sampling import TwoStreamPredictor
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.nn.shifted import WeightNormalised
 from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
@@ -69,9 +70,7 @@ class PixelCNNPlusPlusConfig:
     ema_decay: float | None = 0.9995
 
     def __post_init__(self) -> None:
-        for name in ("features", "num_blocks", "num_scales", "num_components"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "features", "num_blocks", "num_scales", "num_components")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"model.dropout is {self.dropout}: it must lie in [0, 1)")
 

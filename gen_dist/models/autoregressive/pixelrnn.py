@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from gen_dist.models.autoregressive.autoregressive import Autoregressive, network_input
 from gen_dist.models.autoregressive.outputs import pixel_distribution
 from gen_dist.models.autoregressive.raster import PixelPredictor, previous_pixel
+from gen_dist.models.checks import check_at_least_one, check_colours_divide, check_first_kernel
 from gen_dist.models.paper import Paper
 from gen_dist.nn.incremental import IncrementalConv2d
 from gen_dist.nn.incremental_recurrent import IncrementalDiagonalBiLSTMs, IncrementalLSTMs, IncrementalRowLSTMs
@@ -76,20 +77,13 @@ class PixelRNNConfig:
     def __post_init__(self) -> None:
         if self.features < 2 or self.features % 2:
             raise ValueError(f"model.features is {self.features}: an LSTM's state has half of it, so it must be even")
-        if self.num_layers < 1:
-            raise ValueError(f"model.num_layers is {self.num_layers}: it must be at least 1")
-        if self.first_kernel_size < 3 or self.first_kernel_size % 2 == 0:
-            raise ValueError(f"model.first_kernel_size is {self.first_kernel_size}: it must be odd and at least 3")
-        if self.output_features < 1:
-            raise ValueError(f"model.output_features is {self.output_features}: it must be at least 1")
+        check_at_least_one(self, "num_layers")
+        check_first_kernel(self.first_kernel_size)
+        check_at_least_one(self, "output_features")
 
     def build(self, data: DataSpec) -> "PixelRNN":
         """A freshly initialised network; ValueError when the colours do not divide the feature maps."""
-        for name, value in (("features / 2", self.features // 2), ("output_features", self.output_features)):
-            if value % data.channels:
-                raise ValueError(
-                    f"model.{name} is {value}: images with {data.channels} colours need a multiple of {data.channels}"
-                )
+        check_colours_divide(data, **{"features / 2": self.features // 2}, output_features=self.output_features)
         return PixelRNN(self, data)
 
 

@@ -20,6 +20,7 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from gen_dist.models.baseline.baseline import NOISE_MEAN, Baseline, require_images, standard_normal, watched
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.types import DataSpec
 
@@ -48,15 +49,13 @@ class KernelDensityConfig:
 
     def __post_init__(self) -> None:
         require_images(self.num_images, least=2)
-        if self.num_left_out < 1:
-            raise ValueError(f"model.num_left_out is {self.num_left_out}: it must be at least 1")
+        check_at_least_one(self, "num_left_out")
         if not 0.0 < self.min_bandwidth <= self.max_bandwidth < math.inf:
             raise ValueError(
                 f"model.min_bandwidth is {self.min_bandwidth}: it must be positive and no more than "
                 f"model.max_bandwidth, which is {self.max_bandwidth}"
             )
-        if self.num_bandwidths < 1:
-            raise ValueError(f"model.num_bandwidths is {self.num_bandwidths}: it must be at least 1")
+        check_at_least_one(self, "num_bandwidths")
 
     def build(self, data: DataSpec) -> "KernelDensity":
         """An estimate over such images that is yet to be fitted."""

@@ -33,6 +33,7 @@ from gen_dist.models.baseline.baseline import (
     watched,
 )
 from gen_dist.models.baseline.gaussian import gaussian_log_density
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.types import DataSpec
 
@@ -66,9 +67,7 @@ class GaussianMixtureConfig:
     num_images: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("num_components", "max_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "num_components", "max_steps")
         for name in ("prior_images", "tolerance"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0.0):

@@ -21,6 +21,7 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from gen_dist.models.baseline.baseline import Baseline, moments, require_images, standard_normal
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.types import DataSpec
 
@@ -40,8 +41,7 @@ class PPCAConfig:
     num_images: int | None = None
 
     def __post_init__(self) -> None:
-        if self.latent_dim < 1:
-            raise ValueError(f"model.latent_dim is {self.latent_dim}: it must be at least 1")
+        check_at_least_one(self, "latent_dim")
         require_images(self.num_images)
 
     def build(self, data: DataSpec) -> "PPCA":

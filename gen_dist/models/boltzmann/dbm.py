@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from gen_dist.learner import Context, Gradient, Phase, Player, Signal
 from gen_dist.models.boltzmann.annealing import annealed_log_partition
 from gen_dist.models.boltzmann.machine import BoltzmannMachine, log_odds
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.models.solo import solo_player
 from gen_dist.optimization import CONSTANT, SGD, LearningRateSchedule, OptimizerConfig
@@ -74,9 +75,7 @@ class DBMConfig:
 
     def __post_init__(self) -> None:
         positive = ("first_hidden", "second_hidden", "mean_field_updates", "gibbs_steps", "sample_steps")
-        for name in (*positive, "partition_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, *positive, "partition_steps")
         if not 0.0 <= self.damping < 1.0:
             raise ValueError(f"model.damping is {self.damping}: it must lie in [0, 1)")
         if self.partition_chains < 2:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from gen_dist.learner import Context, Gradient, Phase, Player, Signal
 from gen_dist.models.boltzmann.annealing import annealed_log_partition
 from gen_dist.models.boltzmann.machine import BoltzmannMachine, log_odds
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.optimization import CONSTANT, SGD, LearningRateSchedule, OptimizerConfig
 from gen_dist.types import DataSpec, ImageBatch, from_unit, to_unit
@@ -70,9 +71,7 @@ class RBMConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("num_hidden", "gibbs_steps", "sample_steps", "partition_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "num_hidden", "gibbs_steps", "sample_steps", "partition_steps")
         if self.partition_chains < 2:
             raise ValueError(f"model.partition_chains is {self.partition_chains}: a standard error needs at least 2")
 

@@ -23,6 +23,7 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
 from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
 from gen_dist.types import DataSpec, ImageBatch, to_signed
@@ -65,8 +66,7 @@ class ConvNetConfig:
             raise ValueError(
                 f"model.channels is {self.channels}: give at least one stage, each with 1 feature map or more"
             )
-        if self.feature_dim < 1:
-            raise ValueError(f"model.feature_dim is {self.feature_dim}: it must be at least 1")
+        check_at_least_one(self, "feature_dim")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"model.dropout is {self.dropout}: it must lie in [0, 1)")
         if self.max_shift < 0:

@@ -28,6 +28,8 @@ from gen_dist.losses.likelihood import bits_per_dimension
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPredictor
 from gen_dist.models.autoregressive.outputs import Softmax
 from gen_dist.models.autoregressive.raster import draw_in_raster_order
+from gen_dist.models.checks import check_at_least_one
+from gen_dist.models.labels import labels_of, labels_to_draw
 from gen_dist.models.solo import solo_player
 from gen_dist.models.vae import vqvae
 from gen_dist.models.vae.vqvae import VQVAEConfig
@@ -73,9 +75,7 @@ class CodePriorConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("embedding_dim", "features", "output_features"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "embedding_dim", "features", "output_features")
         if self.num_blocks < 0:
             raise ValueError(f"model.num_blocks is {self.num_blocks}: it must be 0 or more")
         for name in ("first_kernel_size", "kernel_size"):
@@ -127,11 +127,7 @@ class CodePrior(Learner):
 
     def negative_log_prior(self, batch: ImageBatch, context: Context) -> Signal:
         """The negative log-probability of the images' codes, in bits per code: log2 K for codes without any order."""
-        labels = None
-        if self.num_classes:
-            if batch.labels is None:
-                raise ValueError("a class-conditional model needs labels, and these images have none")
-            labels = batch.labels
+        labels = labels_of(batch, self.num_classes)
         codes = self.codes(batch.images)
         return Loss(bits_per_dimension(-self.log_prior(codes, labels).mean(), codes[0].numel()))
 
@@ -177,12 +173,7 @@ class CodePrior(Learner):
     ) -> Int64[Tensor, "n i j"]:
         """Draw code maps; `condition` holds labels, drawn in equal shares when left out."""
         device = self.embedding.weight.device
-        labels: Tensor | None = None
-        if self.num_classes:
-            labels = torch.randint(self.num_classes, (num,), device=device) if condition is None else condition
-            labels = labels.to(device, torch.int64)
-        elif condition is not None:
-            raise ValueError("a condition was given: this prior is unconditional")
+        labels = labels_to_draw(num, condition, self.num_classes, device)
         height, width = self.foundation.code_shape
         stepped = IncrementalGatedNetwork(self.network, num, height, width, condition=self._condition(labels))
         codes = torch.zeros(num, 1, height, width, dtype=torch.int64, device=device)

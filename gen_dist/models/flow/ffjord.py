@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from gen_dist.learner import Context, Loss, Signal
 from gen_dist.losses.likelihood import bits_per_dimension
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.flow.flow import Flow
 from gen_dist.models.paper import Paper
 from gen_dist.nn.continuous import (
@@ -106,9 +107,7 @@ class FFJORDConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("scales", "num_flows", "num_steps", "max_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "scales", "num_flows", "num_steps", "max_steps")
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"model.hidden is {self.hidden}: each must be at least 1")
         for name in ("end_time", "tolerance", "evaluation_tolerance"):

@@ -146,8 +146,18 @@ class Flow(Learner):
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "n z"]) -> UInt8[Tensor, "n c h w"]:
-        """The images in whose bins these latents end."""
+        """The images in whose bins these latents end.
+
+        Raises:
+            ValueError: a value is not a number, which no 8-bit pixel could show.
+        """
         values = self.from_inputs(self.inverse(latents))
+        broken = int(values.isnan().flatten(1).any(1).sum())
+        if broken:
+            raise ValueError(
+                f"the inverse of this {type(self).__name__} overflowed for {broken} of {len(values)} images: draw at a "
+                "lower temperature, or train it with a smaller learning rate"
+            )
         return values.floor().clamp(0, 255).to(torch.uint8)
 
     @torch.no_grad()

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.flow.flow import Flow, PixelScale
 from gen_dist.models.paper import Paper
 from gen_dist.nn.channel_coupling import ActNormConvolution, ChannelCoupling, near_zero_convolution
@@ -76,9 +77,7 @@ class GlowConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("scales", "steps", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "scales", "steps", "hidden")
         if not (math.isfinite(self.max_log_scale) and self.max_log_scale > 0.0):
             raise ValueError(f"model.max_log_scale is {self.max_log_scale}: it must be a positive, finite number")
         if not 0.0 < self.alpha < 0.5:

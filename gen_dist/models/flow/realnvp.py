@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.flow.flow import Flow
 from gen_dist.models.paper import Paper
 from gen_dist.nn.coupling import ActNorm, AffineCoupling, FlowBatchNorm, channel_mask, checkerboard_mask
@@ -71,9 +72,7 @@ class RealNVPConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("scales", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "scales", "hidden")
         if self.num_blocks < 0:
             raise ValueError(f"model.num_blocks is {self.num_blocks}: it must be 0 or more")
         if not (math.isfinite(self.max_log_scale) and self.max_log_scale > 0.0):

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from gen_dist.learner import Context, Learner, Loss, Phase, Player
 from gen_dist.losses.adversarial import Objective, critic_accuracy, critic_loss, generator_loss
 from gen_dist.losses.penalties import gradient_penalty
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.nn.normalization import Normalization, constrained, needs_bias, normalization_layer
 from gen_dist.nn.resample import num_halvings
@@ -78,9 +79,7 @@ class DCGANConfig:
     ema_decay: float | None = 0.999
 
     def __post_init__(self) -> None:
-        for name in ("critic_updates", "latent_dim", "generator_channels", "critic_channels", "base_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "critic_updates", "latent_dim", "generator_channels", "critic_channels", "base_size")
         for name in ("penalty_weight", "clip_value", "initial_std"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value < float("inf"):

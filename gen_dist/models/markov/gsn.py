@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import binarise
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.models.solo import solo_player
 from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
@@ -76,9 +77,7 @@ class GSNConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("first_hidden", "second_hidden", "sample_steps", "score_chains", "score_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "first_hidden", "second_hidden", "sample_steps", "score_chains", "score_steps")
         if self.walkback_steps < 2:
             raise ValueError(
                 f"model.walkback_steps is {self.walkback_steps}: it must be at least 2, as the second layer speaks "

@@ -26,10 +26,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.models.solo import solo_player
 from gen_dist.models.vae.networks import build_decoder, build_encoder
-from gen_dist.models.vae.settings import check_at_least_one, check_networks
+from gen_dist.models.vae.settings import check_networks
 from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
 from gen_dist.types import DataSpec, ImageBatch, from_signed, to_signed
 
@@ -69,7 +70,7 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         check_networks(self.architecture, self.hidden)
-        check_at_least_one(latent_dim=self.latent_dim)
+        check_at_least_one(self, "latent_dim")
         largest = 1.0 if self.noise == "masking" else math.inf
         if not (math.isfinite(self.noise_level) and 0.0 <= self.noise_level <= largest):
             raise ValueError(

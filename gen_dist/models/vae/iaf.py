@@ -29,10 +29,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gen_dist.losses.likelihood import gaussian_log_density
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.models.vae.latent import LatentVariableModel
 from gen_dist.models.vae.posterior import Draws, equal_log_shares, estimated_divergence
-from gen_dist.models.vae.settings import WeightedBoundConfig, check_at_least_one
+from gen_dist.models.vae.settings import WeightedBoundConfig
 from gen_dist.types import DataSpec, Moment
 
 PAPER = Paper(
@@ -64,7 +65,7 @@ class IAFVAEConfig(WeightedBoundConfig):
         WeightedBoundConfig.__post_init__(self)
         if self.num_steps < 0:
             raise ValueError(f"model.num_steps is {self.num_steps}: it must be 0 or more")
-        check_at_least_one(step_width=self.step_width, context_dim=self.context_dim)
+        check_at_least_one(self, "step_width", "context_dim")
 
     def build(self, data: DataSpec) -> "IAFVAE":
         """A freshly initialised autoencoder of such data."""

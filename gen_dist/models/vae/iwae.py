@@ -21,10 +21,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.models.vae.latent import LatentVariableModel
 from gen_dist.models.vae.posterior import DiagonalGaussian
-from gen_dist.models.vae.settings import LatentVariableConfig, check_at_least_one
+from gen_dist.models.vae.settings import LatentVariableConfig
 from gen_dist.types import DataSpec, Moment
 
 PAPER = Paper(
@@ -48,7 +49,7 @@ class IWAEConfig(LatentVariableConfig):
 
     def __post_init__(self) -> None:
         LatentVariableConfig.__post_init__(self)
-        check_at_least_one(training_samples=self.training_samples)
+        check_at_least_one(self, "training_samples")
 
     def build(self, data: DataSpec) -> "IWAE":
         """A freshly initialised autoencoder of such data."""

@@ -31,10 +31,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gen_dist.losses.likelihood import gaussian_log_density
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.models.vae.latent import LatentVariableModel
 from gen_dist.models.vae.posterior import Draws, estimated_divergence
-from gen_dist.models.vae.settings import WeightedBoundConfig, check_at_least_one
+from gen_dist.models.vae.settings import WeightedBoundConfig
 from gen_dist.types import DataSpec, Moment
 
 PAPER = Paper(
@@ -62,7 +63,7 @@ class MixtureVAEConfig(WeightedBoundConfig):
 
     def __post_init__(self) -> None:
         WeightedBoundConfig.__post_init__(self)
-        check_at_least_one(num_components=self.num_components, training_samples=self.training_samples)
+        check_at_least_one(self, "num_components", "training_samples")
         if self.objective == "importance-weighted" and (self.beta, self.kl_warmup_images, self.free_bits) != (1, 0, 0):
             raise ValueError(
                 "model.objective is 'importance-weighted': it has no divergence to weigh, so leave model.beta at 1 and "

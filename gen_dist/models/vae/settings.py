@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gen_dist.learner import Learner
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
 from gen_dist.types import DataSpec, Moment
 
@@ -43,7 +44,7 @@ class LatentVariableConfig(ABC):
 
     def __post_init__(self) -> None:
         check_networks(self.architecture, self.hidden)
-        check_at_least_one(latent_dim=self.latent_dim, importance_samples=self.importance_samples)
+        check_at_least_one(self, "latent_dim", "importance_samples")
 
     @abstractmethod
     def build(self, data: DataSpec) -> Learner:
@@ -87,10 +88,3 @@ def check_networks(architecture: Literal["mlp", "conv"], hidden: tuple[int, ...]
         raise ValueError(f"model.hidden is {hidden}: each layer needs at least 1 unit")
     if architecture == "conv" and not hidden:
         raise ValueError("model.hidden is empty: a conv architecture needs at least one stage")
-
-
-def check_at_least_one(**values: int) -> None:
-    """Raise ValueError that names the first setting below 1."""
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"model.{name} is {value}: it must be at least 1")

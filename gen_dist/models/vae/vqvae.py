@@ -30,6 +30,7 @@ from gen_dist.losses.likelihood import (
     discretised_gaussian_log_probability,
     discretised_logistic_log_probability,
 )
+from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper
 from gen_dist.models.solo import solo_player
 from gen_dist.nn.codebook import Codebook, perplexity
@@ -84,9 +85,7 @@ class VQVAEConfig:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "num_stages", "residual_hidden", "code_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
+        check_at_least_one(self, "hidden", "num_stages", "residual_hidden", "code_dim")
         if self.num_codes < 2:
             raise ValueError(f"model.num_codes is {self.num_codes}: a codebook needs at least 2")
         if self.num_residual_blocks < 0:
