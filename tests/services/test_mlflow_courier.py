@@ -66,8 +66,8 @@ tracker = MLflowTracker(RunIdentity(name="run"), Path("spool"), system_metrics_e
 tracker.start()
 tracker.log_metrics(0, {"loss": 0.0})
 tracker.deliver(120)
-print("delivered", flush=True)
 try:
+    print("delivered", flush=True)  # inside: the interrupt may follow at once
     sys.stdin.read()
 except KeyboardInterrupt:
     tracker.log_metrics(1, {"loss": 1.0})
