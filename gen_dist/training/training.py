@@ -10,6 +10,7 @@ from gen_dist.distributed.seeding import seed_for, seeded
 from gen_dist.distributed.world import World
 from gen_dist.learner import Learner, ModelConfig
 from gen_dist.training.autopsy import first_non_finite
+from gen_dist.training.clock import Clock
 from gen_dist.training.meters import Meters
 from gen_dist.training.round import RoundSettings, decode_failure, train_round
 from gen_dist.training.settings import TrainingConfig
@@ -56,6 +57,7 @@ class Training:
         stream: the training images.
         world: the workers.
         device: where this worker computes.
+        clock: what the time spent training is counted with.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Training:
         *,
         world: World | None = None,
         device: torch.device | None = None,
+        clock: Clock = time.perf_counter,
     ) -> None:
         if settings.num_threads:
             torch.set_num_threads(settings.num_threads)
@@ -81,6 +84,7 @@ class Training:
         self.state = TrainingState(learner, self.device, fused=settings.fused, channels_last=settings.channels_last)
         self.history: list[Row] = []
         self.seconds = 0.0  # spent training so far, over all incarnations of the run
+        self._clock = clock
         self._meters = Meters()
         self._round_settings = RoundSettings(
             seed=seed,
@@ -115,7 +119,7 @@ class Training:
         Raises:
             Diverged: a gradient was not finite; nothing has moved since.
         """
-        began = time.perf_counter()
+        began = self._clock()
         if self.moment.round == 0:
             self.start()
         self._recent.clear()
@@ -124,7 +128,7 @@ class Training:
             self._round()
             due -= 1
         metrics = self._meters.read()
-        self.seconds += time.perf_counter() - began
+        self.seconds += self._clock() - began
         failure = int(self.state.failure)
         if failure >= 0:
             raise self._diverged(failure)

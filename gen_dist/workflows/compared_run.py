@@ -1,6 +1,5 @@
 """One preset's part in a comparison: train within the budget, judge, time, and keep a few samples."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import final
@@ -17,6 +16,7 @@ from gen_dist.learner import Learner, Samples
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.tracking.tracker import NoTracker, Tracker
+from gen_dist.training.clock import fair_clock
 from gen_dist.training.training import Diverged
 from gen_dist.workflows.comparison import RUNS, Comparison, Entry, can_be_judged, write_samples
 from gen_dist.workflows.equal_budget import images_within, with_budget
@@ -61,6 +61,7 @@ class ComparedRun:
     ) -> None:
         self._folder, self._comparison, self._name = folder, comparison, name
         self._device, self._tracker_of, self._console = device, tracker_of, console
+        self._clock = fair_clock(device)
 
     def run(self) -> Entry:
         """Train (or go on training) and judge; a finished run is not trained again.
@@ -98,7 +99,7 @@ class ComparedRun:
             return done
         return work(
             job, world=World(device=self._device), device=self._device, tracker=self._tracker_of(job),
-            console=self._console,
+            console=self._console, clock=self._clock,
         )  # fmt: skip
 
     def _job(self, run_name: str, config: RunConfig, stages: int, *, judged: bool) -> RunJob:
@@ -156,9 +157,9 @@ class ComparedRun:
         if not isinstance(learner, Samples):
             return entry
         write_samples(self._folder, self._name, draw_samples(learner, SHOWN, seed=SAMPLE_SEED))
-        began = time.perf_counter()
+        began = self._clock()
         draw_samples(learner, TIMED, seed=SAMPLE_SEED)
-        return replace(entry, sampling_seconds=time.perf_counter() - began, sampled=TIMED)
+        return replace(entry, sampling_seconds=self._clock() - began, sampled=TIMED)
 
 
 def trained_parameters(learner: Learner) -> int:

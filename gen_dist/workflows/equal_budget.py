@@ -1,7 +1,5 @@
 """Equal budgets for unequal families: how many images a preset can draw in a given time, and a schedule to fit."""
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +7,7 @@ import torch
 
 from gen_dist.config import RunConfig
 from gen_dist.serialization import converter, to_json
+from gen_dist.training.clock import Clock, fair_clock
 from gen_dist.training.training import Training
 from gen_dist.types import ImageSource
 
@@ -25,12 +24,13 @@ def images_within(
     seconds: float,
     *,
     device: torch.device,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock | None = None,
 ) -> int:
     """Training images that a run draws in a given time, measured on its first rounds.
 
     They cost up to 5% of that time (5 s at most) and are not part of the run: a fresh one follows.
     """
+    clock = fair_clock(device) if clock is None else clock
     settings = replace(config.training, rounds_per_report=1, images=_ENDLESS)
     training = Training(config.model, settings, config.seed, stream, device=device)
     if not training.state.phases:  # fitted, not trained: time is not what limits it

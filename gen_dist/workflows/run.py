@@ -20,6 +20,7 @@ from gen_dist.tracking.lineage import describe_phases
 from gen_dist.tracking.tracker import DatasetRecord, NoTracker, RunStatus, Tracker
 from gen_dist.training.checkpoint import Checkpoint, read_checkpoint
 from gen_dist.training.checkpointing import CheckpointWriter, latest_checkpoint
+from gen_dist.training.clock import Clock
 from gen_dist.training.fit import FitResult, Keeping, Observers, Request, ask_nothing, fit
 from gen_dist.training.training import Diverged, Row, Training
 from gen_dist.types import Moment
@@ -43,6 +44,7 @@ def work(
     ask: Callable[[], Request] = ask_nothing,
     console: Console | None = None,
     elsewhere: Elsewhere = here_only,
+    clock: Clock = time.perf_counter,
 ) -> RunResult:
     """Take a run from where it is to its end; every worker of it calls this and gets the same answer.
 
@@ -54,6 +56,7 @@ def work(
         ask: what the outside wants of this worker.
         console: where worker 0 shows progress.
         elsewhere: judges models on processors that are spare while worker 0 trains on.
+        clock: what the time spent training is counted with.
 
     Raises:
         ValueError: the run, its data or its checkpoints don't fit each other.
@@ -69,7 +72,9 @@ def work(
         "train", seed=config.seed, memory_budget_bytes=job.memory_budget_bytes, pin_memory=device.type == "cuda"
     )
     try:
-        training = Training(config.model, config.training, config.seed, stream, world=world, device=device)
+        training = Training(
+            config.model, config.training, config.seed, stream, world=world, device=device, clock=clock
+        )
         checkpoint = _agreed_checkpoint(job, world)
         set_out(training, config, checkpoint)
         if world.rank > 0:
