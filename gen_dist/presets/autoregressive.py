@@ -38,7 +38,7 @@ def pixelcnn_28() -> RunConfig:
             schedule=cosine(images),
             ema_decay=0.999,
         ),
-        training=TrainingConfig(images=images, batch_size=32, precision="bfloat16", channels_last=True),
+        training=TrainingConfig(images=images, batch_size=32, precision="auto", channels_last=True),
     )
 
 

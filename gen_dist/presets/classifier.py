@@ -33,7 +33,7 @@ def convnet_28() -> RunConfig:
             optimizer=Adam(learning_rate=2e-3, weight_decay=1e-2),
             schedule=cosine(images),
         ),
-        training=TrainingConfig(images=images, batch_size=128, precision="bfloat16", channels_last=True),
+        training=TrainingConfig(images=images, batch_size=128, precision="auto", channels_last=True),
     )
 
 

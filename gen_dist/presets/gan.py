@@ -89,7 +89,7 @@ def dcgan_32() -> RunConfig:
     """For 32x32 colour images (CIFAR-10): three doublings from 4x4."""
     return RunConfig(
         model=DCGANConfig(),
-        training=TrainingConfig(images=10_000_000, batch_size=128, precision="bfloat16", channels_last=True),
+        training=TrainingConfig(images=10_000_000, batch_size=128, precision="auto", channels_last=True),
     )
 
 
@@ -97,7 +97,7 @@ def dcgan_64() -> RunConfig:
     """For 64x64 colour images: the paper's network (figure 1) and settings (section 4)."""
     return RunConfig(
         model=DCGANConfig(),
-        training=TrainingConfig(images=15_000_000, batch_size=128, precision="bfloat16", channels_last=True),
+        training=TrainingConfig(images=15_000_000, batch_size=128, precision="auto", channels_last=True),
     )
 
 

@@ -42,7 +42,7 @@ def gated_pixelcnn_28() -> RunConfig:
             schedule=cosine(images),
             ema_decay=0.999,
         ),
-        training=TrainingConfig(images=images, batch_size=32, precision="bfloat16", channels_last=True),
+        training=TrainingConfig(images=images, batch_size=32, precision="auto", channels_last=True),
     )
 
 
@@ -65,7 +65,7 @@ def gated_pixelcnn_32() -> RunConfig:
             schedule=cosine(images),
             ema_decay=0.9999,
         ),
-        training=TrainingConfig(images=images, batch_size=128, precision="bfloat16", channels_last=True),
+        training=TrainingConfig(images=images, batch_size=128, precision="auto", channels_last=True),
     )
 
 

@@ -41,7 +41,7 @@ def multiscale_28() -> RunConfig:
             schedule=cosine(images),
             ema_decay=0.999,
         ),
-        training=TrainingConfig(images=images, batch_size=32, precision="bfloat16", channels_last=True),
+        training=TrainingConfig(images=images, batch_size=32, precision="auto", channels_last=True),
     )
 
 

@@ -39,7 +39,7 @@ def pixelcnn_plus_plus_28() -> RunConfig:
             schedule=cosine(images),
             ema_decay=0.999,
         ),
-        training=TrainingConfig(images=images, batch_size=32, precision="bfloat16"),
+        training=TrainingConfig(images=images, batch_size=32, precision="auto"),
     )
 
 
@@ -51,7 +51,7 @@ def pixelcnn_plus_plus_32() -> RunConfig:
             schedule=LearningRateSchedule(decay="cosine", decay_end_images=images, final_factor=0.0),
         ),
         training=TrainingConfig(
-            images=images, batch_size=128, num_micro_batches=8, precision="bfloat16", channels_last=True
+            images=images, batch_size=128, num_micro_batches=8, precision="auto", channels_last=True
         ),
     )
 

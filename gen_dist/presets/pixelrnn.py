@@ -44,7 +44,7 @@ def pixelrnn_row_28() -> RunConfig:
             schedule=cosine(images),
             ema_decay=0.99,
         ),
-        training=TrainingConfig(images=images, batch_size=16, precision="bfloat16", channels_last=True),
+        training=TrainingConfig(images=images, batch_size=16, precision="auto", channels_last=True),
     )
 
 
@@ -92,7 +92,7 @@ def pixelrnn_row_32() -> RunConfig:
             optimizer=RMSprop(learning_rate=5e-4),
             ema_decay=0.9999,
         ),
-        training=TrainingConfig(images=10_000_000, batch_size=16, precision="bfloat16", channels_last=True),
+        training=TrainingConfig(images=10_000_000, batch_size=16, precision="auto", channels_last=True),
     )
 
 

@@ -1,7 +1,8 @@
 """How a run trains, whatever it trains."""
 
 from dataclasses import dataclass
-from typing import Literal
+
+from gen_dist.training.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +17,7 @@ class TrainingConfig:
             while the number of workers never does. It must be at least the number of workers; more than that is
             gradient accumulation.
         precision: "bfloat16" runs the networks under autocast; weights, penalties and optimizers stay in float32.
+            "auto" is bfloat16 where the hardware has it, and float32 elsewhere (`gen_dist/training/precision.py`).
         channels_last: memory format of images and convolution weights.
         fused: use fused optimizers where they exist.
         gradient_clip_norm: largest gradient norm of a player's step, or None.
@@ -31,7 +33,7 @@ class TrainingConfig:
     images: int
     batch_size: int = 64
     num_micro_batches: int = 1
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     channels_last: bool = False
     fused: bool = True
     gradient_clip_norm: float | None = None

@@ -12,6 +12,7 @@ from gen_dist.learner import Learner, ModelConfig
 from gen_dist.training.autopsy import first_non_finite
 from gen_dist.training.clock import Clock
 from gen_dist.training.meters import Meters
+from gen_dist.training.precision import autocast_dtype
 from gen_dist.training.round import RoundSettings, decode_failure, train_round
 from gen_dist.training.settings import TrainingConfig
 from gen_dist.training.state import TrainingState
@@ -19,7 +20,6 @@ from gen_dist.types import ImageBatch, ImageSource, Moment
 
 Row = dict[str, float]  # one report: the clock, updates per player, averaged metrics
 
-_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _FINALISE_BATCHES = 16
 
 
@@ -89,7 +89,7 @@ class Training:
         self._round_settings = RoundSettings(
             seed=seed,
             num_micro_batches=settings.num_micro_batches,
-            precision=_PRECISIONS[settings.precision],
+            precision=autocast_dtype(settings.precision, self.device),
             gradient_clip_norm=settings.gradient_clip_norm,
         )
         self._recent: dict[int, Moment] = {}

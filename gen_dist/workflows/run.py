@@ -72,9 +72,7 @@ def work(
         "train", seed=config.seed, memory_budget_bytes=job.memory_budget_bytes, pin_memory=device.type == "cuda"
     )
     try:
-        training = Training(
-            config.model, config.training, config.seed, stream, world=world, device=device, clock=clock
-        )
+        training = Training(config.model, config.training, config.seed, stream, world=world, device=device, clock=clock)
         checkpoint = _agreed_checkpoint(job, world)
         set_out(training, config, checkpoint)
         if world.rank > 0:
