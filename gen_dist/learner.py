@@ -260,6 +260,32 @@ class Completes(Protocol):
         ...
 
 
+ConditionKind = Literal["none", "label", "caption"]
+
+
+@runtime_checkable
+class Conditions(Protocol):
+    """Samples for a condition: `Samples.sample` takes one row per image.
+
+    Attributes:
+        condition_kind: "label", classes (n,) of int64; "caption", UTF-8 bytes (n, l) filled up with zeros as in
+            `ImageBatch.captions`; "none" when this configuration of the family takes no condition. Without a condition,
+            `sample` draws one for each image by itself.
+    """
+
+    @property
+    def condition_kind(self) -> ConditionKind: ...
+
+
+@runtime_checkable
+class Translates(Protocol):
+    """Can make an image from another one (`ImageBatch.sources`)."""
+
+    def translate(self, sources: UInt8[Tensor, "b s i j"]) -> UInt8[Tensor, "b c h w"]:
+        """One image for each source, in evaluation mode; noise comes from torch's global generator."""
+        ...
+
+
 @runtime_checkable
 class BuildsOn(Protocol):
     """Is the second run of a two-stage family: it holds the first run's model, frozen, and trains on what that makes.
@@ -287,6 +313,7 @@ CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("encodes", Encodes),
     ("decodes", Decodes),
     ("completes", Completes),
+    ("translates", Translates),
     ("classifies", Classifies),
 )
 

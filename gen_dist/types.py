@@ -26,6 +26,31 @@ class Moment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SourceSpec:
+    """What stands beside each image of a dataset for translation: the image that it is to be made from.
+
+    Attributes:
+        channels: 1 (grey) or 3 (red, green, blue).
+        height: in pixels.
+        width: in pixels.
+        paired: whether each source belongs to its image. Sources of an unpaired set meet other images in every epoch.
+    """
+
+    channels: int
+    height: int
+    width: int
+    paired: bool = True
+
+    def __post_init__(self) -> None:
+        _check_image_shape("source ", self.channels, self.height, self.width)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one source: (channels, height, width)."""
+        return self.channels, self.height, self.width
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DataSpec:
     """What a learner must know of a dataset before it can be built.
 
@@ -34,18 +59,21 @@ class DataSpec:
         height: in pixels.
         width: in pixels.
         class_names: one name per label value; empty for unlabelled data.
+        source: what images are translated from, or None where there is nothing to translate.
+        caption_bytes: length of the longest caption in UTF-8; 0 for data without captions.
     """
 
     channels: int
     height: int
     width: int
     class_names: tuple[str, ...] = field(default=())
+    source: SourceSpec | None = None
+    caption_bytes: int = 0
 
     def __post_init__(self) -> None:
-        if self.channels not in (1, 3):
-            raise ValueError(f"channels is {self.channels}: images have 1 (grey) or 3 (RGB) channels")
-        if self.height < 1 or self.width < 1:
-            raise ValueError(f"height x width is {self.height} x {self.width}: both must be at least 1 pixel")
+        _check_image_shape("", self.channels, self.height, self.width)
+        if self.caption_bytes < 0:
+            raise ValueError(f"caption_bytes is {self.caption_bytes}: it must be 0 or more")
 
     @property
     def num_classes(self) -> int:
@@ -70,10 +98,14 @@ class ImageBatch:
     Attributes:
         images: values 0..255.
         labels: class of each image, or None for unlabelled data.
+        sources: what each image is to be made from (`DataSpec.source`), or None.
+        captions: UTF-8 bytes of each image's caption, filled up with zeros to `DataSpec.caption_bytes`, or None.
     """
 
     images: UInt8[Tensor, "b c h w"]
     labels: Int64[Tensor, " b"] | None = None
+    sources: UInt8[Tensor, "b s i j"] | None = None
+    captions: UInt8[Tensor, "b l"] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -82,7 +114,11 @@ class ImageBatch:
         """Copy to a device; asynchronous when the tensors lie in pinned memory."""
         images = self.images.to(device, non_blocking=True, memory_format=memory_format)
         labels = None if self.labels is None else self.labels.to(device, non_blocking=True)
-        return ImageBatch(images=images, labels=labels)
+        captions = None if self.captions is None else self.captions.to(device, non_blocking=True)
+        sources = self.sources
+        if sources is not None:
+            sources = sources.to(device, non_blocking=True, memory_format=memory_format)
+        return ImageBatch(images=images, labels=labels, sources=sources, captions=captions)
 
 
 @runtime_checkable
@@ -102,6 +138,13 @@ class ImageSource(Protocol):
 
     def prefetch(self, start: int, count: int) -> None:
         """A hint that this slice will be taken soon."""
+
+
+def _check_image_shape(prefix: str, channels: int, height: int, width: int) -> None:
+    if channels not in (1, 3):
+        raise ValueError(f"{prefix}channels is {channels}: images have 1 (grey) or 3 (RGB) channels")
+    if height < 1 or width < 1:
+        raise ValueError(f"{prefix}height x width is {height} x {width}: both must be at least 1 pixel")
 
 
 def to_signed(images: UInt8[Tensor, "*shape"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "*shape"]:

@@ -106,7 +106,11 @@ class Manifest:
 def digest_of(spec: DataSpec, splits: dict[str, Split]) -> str:
     """SHA-256 over all that identifies the data: shape, classes, and the contents of every split in order."""
     contents = {name: [shard.content_sha256 for shard in splits[name].shards] for name in SPLITS}
-    text = json.dumps({"spec": converter.unstructure(spec), "splits": contents}, sort_keys=True)
+    described = converter.unstructure(spec)
+    for name in ("source", "caption_bytes"):  # without them a dataset keeps the digest that it had before they existed
+        if not described[name]:
+            del described[name]
+    text = json.dumps({"spec": described, "splits": contents}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
