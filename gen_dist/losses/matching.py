@@ -1,33 +1,25 @@
 """What matchers of images and captions minimise, and a critic that asks whether an image fits its caption.
 
-Rows of scores are images, columns are captions. Captions that read the same are one caption: an image that stands
-beside another one's copy of its own caption is not mismatched.
+Captions that read the same are one caption: an image beside another one's copy of its own caption is no wrong pair.
 """
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def same_captions(first: UInt8[Tensor, "n l"], second: UInt8[Tensor, "m l"]) -> Bool[Tensor, "n m"]:
-    """Which captions read the same."""
-    return (first[:, None] == second[None]).all(2)
-
-
-def contrastive_loss(scores: Float[Tensor, "b b"], fits: Bool[Tensor, "b b"]) -> Float[Tensor, ""]:
+def contrastive_loss(scores: Float[Tensor, "b b"]) -> Float[Tensor, ""]:
     """Cross-entropy of finding the caption of each image, and the image of each caption, averaged, in nats.
 
-    Zhang et al. 2020 (arXiv:2010.00747) and Radford et al. 2021 (arXiv:2103.00020), where an image fits its own caption
-    alone. Where it fits several columns, each of them is asked for with the same probability.
+    Zhang et al. 2020 (arXiv:2010.00747) and Radford et al. 2021 (arXiv:2103.00020). Captions that read the same score
+    the same, so their images are pulled alike to all of them; k of them have log k as their least loss.
 
     Args:
-        scores: of every image of a batch with every caption of it.
-        fits: which of them belong together; the diagonal at least.
+        scores: of every image of a batch with every caption of it; what belongs together stands on the diagonal.
     """
-    wanted = fits.to(scores.dtype)
-    of_images = F.cross_entropy(scores, wanted / wanted.sum(1, keepdim=True))
-    of_captions = F.cross_entropy(scores.T, (wanted / wanted.sum(0, keepdim=True)).T)
-    return 0.5 * (of_images + of_captions)
+    own = torch.arange(len(scores), device=scores.device)
+    return 0.5 * (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own))
 
 
 def matching_aware_loss(

@@ -27,7 +27,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
-from gen_dist.losses.matching import contrastive_loss, same_captions
+from gen_dist.losses.matching import contrastive_loss
 from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.classifier.convnet import convolution, shift
 from gen_dist.models.paper import Paper
@@ -125,11 +125,10 @@ class Matcher(Learner):
     def contrast(self, batch: ImageBatch, context: Context) -> Signal:
         """The contrastive loss over the micro-batch; metrics: accuracy of finding the caption among its captions."""
         captions = captions_of(batch)
-        fits = same_captions(captions, captions)
         scores = self.match(shift(batch.images, self.config.max_shift), captions)
-        found = fits.gather(1, scores.argmax(1, keepdim=True))
-        accuracy = found.to(scores.dtype).mean()
-        return Loss(contrastive_loss(scores, fits), {"accuracy": accuracy, "scale": self.log_scale.detach().exp()})
+        found = (captions[scores.argmax(1)] == captions).all(1)
+        metrics = {"accuracy": found.to(scores.dtype).mean(), "scale": self.log_scale.detach().exp()}
+        return Loss(contrastive_loss(scores), metrics)
 
     @torch.no_grad()
     def settle(self, player: str, statistics: Mapping[str, Tensor]) -> None:
