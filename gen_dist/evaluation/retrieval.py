@@ -6,14 +6,17 @@ images, and chance. A matcher whose text encoder a generator was trained with is
 
 import math
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from gen_dist.bundle.bundle import Bundle
 from gen_dist.distributed.seeding import seed_for, seeded
 from gen_dist.learner import Conditions, Learner, Matches, Samples, capabilities
 from gen_dist.sampling.draw import device_of, draw_samples, evaluation_mode
+from gen_dist.types import ImageBatch
 
 NUM_CHOICES = 10
 """Captions that an image's own one is picked from, itself included."""
@@ -84,17 +87,42 @@ def retrieval(
     )
 
 
-def draw_for_captions(learner: Learner, captions: UInt8[Tensor, "n l"], *, seed: int) -> UInt8[Tensor, "n c h w"]:
-    """One image for each caption.
+@final
+class CaptionJudge:
+    """Judges what models draw for the captions of real images. Made once: what it makes of the images is kept.
+
+    Args:
+        matcher: judges.
+        real: images with their captions.
+
+    Attributes:
+        matcher_digest: identifies the matcher.
+        anchors: the figure of the real images ("retrieval_real").
 
     Raises:
-        ValueError: the learner does not draw for captions.
+        ValueError: the model can't match, or the images have no captions, or too few different ones.
     """
-    if not (isinstance(learner, Samples) and isinstance(learner, Conditions) and learner.condition_kind == "caption"):
-        raise ValueError(
-            f"{type(learner).__name__} draws no images for captions: there is nothing to compare with them"
-        )
-    return draw_samples(learner, len(captions), seed=seed, condition=captions)
+
+    def __init__(self, matcher: Bundle, real: ImageBatch) -> None:
+        if real.captions is None:
+            raise ValueError("a matcher was given, and the images have no captions to match: leave it out")
+        self.matcher_digest = matcher.digest
+        self._matcher = matcher.learner
+        self._captions = real.captions
+        self.anchors = {"retrieval_real": retrieval(self._matcher, real.images, real.captions).share}
+
+    def figures(self, learner: Learner, *, seed: int) -> dict[str, float]:
+        """How well the learner draws for the captions; nothing for one that does not draw for captions."""
+        if not draws_for_captions(learner):
+            return {}
+        images = draw_samples(learner, len(self._captions), seed=seed, condition=self._captions)
+        found = retrieval(self._matcher, images, self._captions)
+        return {"retrieval": found.share, "retrieval_error": found.standard_error}
+
+
+def draws_for_captions(learner: Learner) -> bool:
+    """Whether a learner can be asked for what a caption says."""
+    return isinstance(learner, Samples) and isinstance(learner, Conditions) and learner.condition_kind == "caption"
 
 
 def share_of_first(scores: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:

@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from gen_dist.evaluation.retrieval import draw_for_captions, retrieval, share_of_first
+from gen_dist.bundle.bundle import Bundle, BundleDescription
+from gen_dist.evaluation.retrieval import CaptionJudge, retrieval, share_of_first
 from gen_dist.learner import Conditions, Learner, Matches, Phase, Player
+from gen_dist.models.classifier.matcher import MatcherConfig
+from gen_dist.types import DataSpec, ImageBatch
 
 
 @final
@@ -68,6 +71,19 @@ def images_of(captions: Tensor) -> Tensor:
     return captions[:, :1, None, None].expand(-1, 1, 2, 2).clone()
 
 
+def bundle_of(learner: Learner) -> Bundle:
+    model = MatcherConfig()  # only the digest of what stands beside the learner is read
+    description = BundleDescription(
+        schema_version=1,
+        model=model,
+        data=DataSpec(channels=1, height=2, width=2, caption_bytes=3),
+        provenance={},
+        weights_sha256="",
+        digest="digest of the matcher",
+    )
+    return Bundle(learner, description)
+
+
 def test_a_perfect_matcher_finds_every_caption() -> None:
     found = retrieval(PixelMatcher(), images_of(CAPTIONS), CAPTIONS)
     assert (found.share, found.standard_error, found.chance, found.num_images) == (1.0, 0.0, 0.1, 300)
@@ -109,18 +125,22 @@ def test_ties_share_the_point() -> None:
     assert share_of_first(scores).tolist() == pytest.approx([1.0, 0.5, 1.0 / 3.0, 0.0])
 
 
-def test_a_model_is_judged_by_what_it_draws_for_captions() -> None:
-    painter = Painter()
-    assert isinstance(painter, Conditions)
+def test_a_model_is_judged_by_what_it_draws_for_the_captions_of_real_images() -> None:
+    assert isinstance(Painter(), Conditions)
     assert isinstance(PixelMatcher(), Matches)
-    drawn = draw_for_captions(painter, CAPTIONS, seed=0)
-    assert retrieval(PixelMatcher(), drawn, CAPTIONS).share == 1.0
+    torch.manual_seed(0)
+    shuffled = images_of(CAPTIONS[torch.randperm(300)])
+    judge = CaptionJudge(bundle_of(PixelMatcher()), ImageBatch(images=shuffled, captions=CAPTIONS))
+    assert judge.matcher_digest == "digest of the matcher"
+    assert judge.anchors == {"retrieval_real": retrieval(PixelMatcher(), shuffled, CAPTIONS).share}
+    assert judge.figures(Painter(), seed=0) == {"retrieval": 1.0, "retrieval_error": 0.0}
+    assert judge.figures(PixelMatcher(), seed=0) == {}  # which draws nothing
 
 
 def test_what_cannot_be_judged_is_refused() -> None:
     with pytest.raises(ValueError, match="Painter can't match captions with images"):
         retrieval(Painter(), images_of(CAPTIONS), CAPTIONS)
-    with pytest.raises(ValueError, match="PixelMatcher draws no images for captions"):
-        draw_for_captions(PixelMatcher(), CAPTIONS, seed=0)
+    with pytest.raises(ValueError, match="the images have no captions to match"):
+        CaptionJudge(bundle_of(PixelMatcher()), ImageBatch(images=images_of(CAPTIONS)))
     with pytest.raises(ValueError, match="with 15 different captions it must lie between 2 and that"):
         retrieval(PixelMatcher(), images_of(CAPTIONS), CAPTIONS, num_choices=16)

@@ -27,11 +27,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from gen_dist.learner import ConditionKind, Context, Learner, Loss, Phase, Player
-from gen_dist.losses.adversarial import generator_loss
+from gen_dist.losses.adversarial import diversity, generator_loss
 from gen_dist.losses.matching import matching_aware_loss
 from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.classifier.matcher import MatcherConfig, captions_of
-from gen_dist.models.gan.dcgan import diversity
 from gen_dist.models.gan.text_conditioned import (
     TextConditionedCritic,
     TextConditionedGenerator,
