@@ -7,6 +7,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from gen_dist.bundle.bundle import Bundle
 from gen_dist.data.dataset import Dataset
 from gen_dist.distributed.seeding import seed_for, seeded
 from gen_dist.evaluation.coverage import class_shares, diversity, modes_covered, pixel_deviation
@@ -17,6 +18,7 @@ from gen_dist.evaluation.kernel import KernelDistance
 from gen_dist.evaluation.likelihood import likelihood
 from gen_dist.evaluation.manifold import manifold, precision_recall
 from gen_dist.evaluation.protocol import EvaluationProtocol, EvaluationRecord, Split
+from gen_dist.evaluation.retrieval import CaptionJudge
 from gen_dist.learner import Learner, Samples, Scores, capabilities
 from gen_dist.sampling.draw import draw_samples
 
@@ -50,6 +52,7 @@ class Evaluator:
             0 leaves likelihoods out.
         nearest_k: neighbours of precision and recall.
         seed: of the learner's noise.
+        matcher: judges whether images show what their captions say, for learners that draw for captions.
 
     Raises:
         ValueError: the split or the number of samples is too small for the figures.
@@ -65,6 +68,7 @@ class Evaluator:
         num_scored: int = 1_000,
         nearest_k: int = 3,
         seed: int = 0,
+        matcher: Bundle | None = None,
     ) -> None:
         self._dataset = dataset
         self._extractor = extractor
@@ -83,6 +87,9 @@ class Evaluator:
         self._shares: list[float] | None = None
         if reference.labels is not None and extraction.classes is not None:
             self._shares = class_shares(reference.labels, dataset.spec.num_classes)
+        self._captions: CaptionJudge | None = None
+        if matcher is not None:
+            self._captions = CaptionJudge(matcher, dataset.read(split, limit=num_samples))
         self._anchors: dict[int, Anchors] = {}
 
     def evaluate(
@@ -113,6 +120,8 @@ class Evaluator:
         if isinstance(learner, Samples):
             metrics |= self._figures(self._checked(draw_samples(learner, num, seed=seed)))
             anchors = self._anchors_at(num)
+            if self._captions is not None:
+                metrics |= self._captions.figures(learner, seed=seed)
             notes += _notes_on_samples(metrics, anchors, num)
         protocol = EvaluationProtocol(
             extractor=self._extractor.name,
@@ -125,6 +134,7 @@ class Evaluator:
             nearest_k=self._nearest_k,
             seed=seed,
             ema=ema,
+            matcher_digest=None if self._captions is None else self._captions.matcher_digest,
         )
         kind = None if score is None else score.kind
         return EvaluationRecord(
@@ -162,7 +172,8 @@ class Evaluator:
                 for source, images in sources.items()
                 for name, value in self._figures(images).items()
             }
-            self._anchors[num] = Anchors(figures, len(real))
+            of_captions = {} if self._captions is None else self._captions.anchors
+            self._anchors[num] = Anchors(figures | of_captions, len(real))
         return self._anchors[num]
 
     def _checked(self, images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:

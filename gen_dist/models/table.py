@@ -16,8 +16,8 @@ from gen_dist.models.autoregressive import (
 )
 from gen_dist.models.baseline import gaussian, kernel_density, mixture, ppca
 from gen_dist.models.boltzmann import dbm, rbm
-from gen_dist.models.classifier import convnet
-from gen_dist.models.composed import code_prior
+from gen_dist.models.classifier import convnet, matcher
+from gen_dist.models.composed import code_prior, text_to_image
 from gen_dist.models.flow import ffjord, glow, nice, realnvp
 from gen_dist.models.gan import dcgan
 from gen_dist.models.markov import gsn
@@ -48,6 +48,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(name="autoencoder", kind="vae", config=autoencoder.AutoencoderConfig, paper=autoencoder.PAPER),
     Family(name="vqvae", kind="vae", config=vqvae.VQVAEConfig, paper=vqvae.PAPER),
     Family(name="vqvae-prior", kind="composed", config=code_prior.CodePriorConfig, paper=code_prior.PAPER),
+    Family(name="text-to-image", kind="composed", config=text_to_image.TextToImageConfig, paper=text_to_image.PAPER),
     Family(name="pixelcnn", kind="autoregressive", config=pixelcnn.PixelCNNConfig, paper=pixelcnn.PAPER),
     Family(
         name="gated-pixelcnn",
@@ -73,6 +74,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(name="dbm", kind="boltzmann", config=dbm.DBMConfig, paper=dbm.PAPER),
     Family(name="gsn", kind="markov", config=gsn.GSNConfig, paper=gsn.PAPER),
     Family(name="convnet", kind="classifier", config=convnet.ConvNetConfig, paper=convnet.PAPER),
+    Family(name="matcher", kind="classifier", config=matcher.MatcherConfig, paper=matcher.PAPER),
     Family(name="gaussian", kind="baseline", config=gaussian.GaussianConfig, paper=gaussian.PAPER),
     Family(name="ppca", kind="baseline", config=ppca.PPCAConfig, paper=ppca.PAPER),
     Family(name="gaussian-mixture", kind="baseline", config=mixture.GaussianMixtureConfig, paper=mixture.PAPER),
@@ -94,6 +96,7 @@ AnyModelConfig = (
     | autoencoder.AutoencoderConfig
     | vqvae.VQVAEConfig
     | code_prior.CodePriorConfig
+    | text_to_image.TextToImageConfig
     | pixelcnn.PixelCNNConfig
     | pixelrnn.PixelRNNConfig
     | nade.NADEConfig
@@ -109,6 +112,7 @@ AnyModelConfig = (
     | dbm.DBMConfig
     | gsn.GSNConfig
     | convnet.ConvNetConfig
+    | matcher.MatcherConfig
     | gaussian.GaussianConfig
     | ppca.PPCAConfig
     | mixture.GaussianMixtureConfig

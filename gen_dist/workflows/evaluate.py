@@ -22,9 +22,12 @@ FIGURES = (
     ("recall", "recall", "higher"),
     ("diversity", "diversity", "near 1"),
     ("modes_covered", "modes covered", "higher"),
+    ("retrieval", "captions found", "higher"),
     ("bits_per_dimension", "bits per dimension", "lower"),
     ("nats", "nats per image", "lower"),
 )
+
+LIKELIHOODS = ("bits_per_dimension", "nats")
 
 
 def load_model(reference: str) -> Bundle:
@@ -63,7 +66,7 @@ def record_view(record: EvaluationRecord) -> Group:
             continue
         error = record.metrics.get(f"{name}_error")
         value = f"{record.metrics[name]:.4g}" + ("" if error is None else f" ± {error:.2g}")
-        label = title if error is None else f"{title} ({record.likelihood_kind})"
+        label = f"{title} ({record.likelihood_kind})" if name in LIKELIHOODS else title
         anchors = [record.anchors.get(f"{name}_{source}") for source in ("real", "gaussian")]
         table.add_row(label, better, value, *("" if anchor is None else f"{anchor:.4g}" for anchor in anchors))
     weights = "averaged weights" if protocol.ema else "weights as trained"

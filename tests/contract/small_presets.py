@@ -23,7 +23,9 @@ from gen_dist.models.autoregressive.pixelrnn import PixelRNNConfig
 from gen_dist.models.boltzmann.dbm import DBMConfig
 from gen_dist.models.boltzmann.rbm import RBMConfig
 from gen_dist.models.classifier.convnet import ConvNetConfig
+from gen_dist.models.classifier.matcher import MatcherConfig
 from gen_dist.models.composed.code_prior import CodePriorConfig
+from gen_dist.models.composed.text_to_image import TextToImageConfig
 from gen_dist.models.flow.ffjord import FFJORDConfig
 from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
@@ -44,13 +46,23 @@ from gen_dist.types import DataSpec, ImageBatch
 NAMES = tuple(name for name in PRESETS if family_of(preset(name).model).kind != "baseline")  # those have no phases
 ENDLESS = 10**9
 ROUNDS = 3
+CAPTION_BYTES = 11
 
 
 def spec_of(name: str) -> DataSpec:
     """The images that a preset is for: the last part of its name is their size."""
     size = int(name.rsplit("-", 1)[1])
     channels = 3 if size in (32, 64) else 1
-    return DataSpec(channels=channels, height=size, width=size, class_names=tuple("abcde"))
+    bytes_of = CAPTION_BYTES if isinstance(preset(name).model, MatcherConfig | TextToImageConfig) else 0
+    return DataSpec(channels=channels, height=size, width=size, class_names=tuple("abcde"), caption_bytes=bytes_of)
+
+
+def made_up_captions(spec: DataSpec, labels: Tensor) -> Tensor | None:
+    """A caption for each image that names its class, so that some read the same; None if the data has none."""
+    if not spec.caption_bytes:
+        return None
+    texts = [f"{spec.class_names[label]} {'é' * (index % 4)}" for index, label in enumerate(labels.tolist())]
+    return torch.tensor([[*text.encode().ljust(spec.caption_bytes, b"\0")] for text in texts], dtype=torch.uint8)
 
 
 NAMES_8 = tuple(name for name in NAMES if spec_of(name).height == 8)
@@ -68,15 +80,26 @@ class MadeUpImages:
         self.labels = torch.arange(self.num_images) % spec.num_classes
         noise = torch.from_numpy(random.integers(0, 200, (self.num_images, *spec.shape)))
         self.images = (noise + 10 * self.labels[:, None, None, None]).to(torch.uint8)
+        self.captions = made_up_captions(spec, self.labels)
 
     def take(self, start: int, count: int) -> ImageBatch:
         chosen = torch.arange(start, start + count) % self.num_images
         images, labels = self.images[chosen], self.labels[chosen]
         if self.pin_memory:
             images, labels = images.pin_memory(), labels.pin_memory()
-        return ImageBatch(images=images, labels=labels)
+        captions = None if self.captions is None else self.captions[chosen]
+        return ImageBatch(images=images, labels=labels, captions=captions)
 
     def prefetch(self, start: int, count: int) -> None: ...
+
+
+SMALL_MATCHER = {
+    "channels": (8, 8),
+    "character_dim": 4,
+    "text_channels": (8, 8),
+    "recurrent_dim": 8,
+    "embedding_dim": 8,
+}
 
 
 def narrow(config: RunConfig) -> RunConfig:
@@ -95,6 +118,11 @@ def narrow(config: RunConfig) -> RunConfig:
             small = {"hidden": 8, "residual_hidden": 4, "num_codes": 8, "code_dim": 4}
             values = {"embedding_dim": 4, "features": 8, "num_blocks": 1, "output_features": 8}
             values |= {f"foundation.{path}": value for path, value in small.items()}
+        case MatcherConfig():
+            values = {**SMALL_MATCHER, "optimizer.weight_decay": 0.0}
+        case TextToImageConfig():
+            values = {"latent_dim": 6, "text_dim": 5, "generator_channels": 8, "critic_channels": 8}
+            values |= {f"foundation.{path}": value for path, value in SMALL_MATCHER.items()}
         case PixelCNNConfig():
             values = {"features": 12, "num_blocks": 1, "output_features": 12}
         case GatedPixelCNNConfig():

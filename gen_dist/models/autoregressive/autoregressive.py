@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.learner import ConditionKind, Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import binarise, bits_per_dimension
 from gen_dist.models.autoregressive.outputs import PixelDistribution
 from gen_dist.models.autoregressive.raster import PixelPredictor, draw_in_raster_order
@@ -98,6 +98,11 @@ class Autoregressive(Learner):
             return self.conditional_log_probability(images, None)
         each = self._pixels_by_class(images).flatten(2).sum(2)
         return torch.logsumexp(each, 0) - math.log(self.num_classes)
+
+    @property
+    def condition_kind(self) -> ConditionKind:
+        """Labels, for a class-conditional model."""
+        return "label" if self.num_classes else "none"
 
     @torch.no_grad()
     def sample(

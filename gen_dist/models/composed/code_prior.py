@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.learner import ConditionKind, Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import bits_per_dimension
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPredictor
 from gen_dist.models.autoregressive.outputs import Softmax
@@ -166,6 +166,11 @@ class CodePrior(Learner):
             for label in range(self.num_classes)
         ]
         return likelihood + torch.logsumexp(torch.stack(each), 0) - math.log(self.num_classes)
+
+    @property
+    def condition_kind(self) -> ConditionKind:
+        """Labels, for a class-conditional model."""
+        return "label" if self.num_classes else "none"
 
     @torch.no_grad()
     def draw_codes(

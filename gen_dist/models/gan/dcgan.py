@@ -13,7 +13,6 @@ is built in; the latent is Gaussian, not uniform; normalisation and objective ar
 | D(x) | probability that x is real | sigmoid of `critic(images)`, whose raw output is called the score |
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
@@ -26,6 +25,7 @@ from gen_dist.learner import Context, Learner, Loss, Phase, Player
 from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.gan.game import Game, GameConfig
 from gen_dist.models.paper import Paper
+from gen_dist.nn.initialization import initialised
 from gen_dist.nn.normalization import Normalization, constrained, needs_bias, normalization_layer
 from gen_dist.nn.resample import num_halvings
 from gen_dist.optimization import Adam, OptimizerConfig
@@ -248,14 +248,4 @@ def _initialised(
     config: DCGANConfig, layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 ) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d:
     """The layer with fresh weights: N(0, 0.02) in the paper (section 4); biases start at zero."""
-    std = config.initial_std
-    if std is None:
-        # A transposed convolution of stride s sums only every s-th row and column of its kernel.
-        fan_in = layer.weight[0].numel()
-        if isinstance(layer, nn.ConvTranspose2d):
-            fan_in = layer.in_channels * math.prod(layer.kernel_size) // math.prod(layer.stride)
-        std = math.sqrt(2.0 / fan_in)
-    nn.init.normal_(layer.weight, std=std)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
+    return initialised(layer, config.initial_std)
