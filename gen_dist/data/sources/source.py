@@ -36,6 +36,7 @@ class Example:
         split: the split in which the source publishes it.
         label: index into the source's class names.
         text: a caption.
+        load_source: reads the pixels of what the image is to be made from, as `load` does; None without such.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Example:
     split: SplitName | None = None
     label: int | None = None
     text: str | None = None
+    load_source: Callable[[], Pixels] | None = None
 
 
 @runtime_checkable
@@ -76,6 +78,18 @@ class Source(Protocol):
 
     def examples(self) -> Iterator[Example]:
         """All examples, in a fixed order. DataError when the source as a whole can't be read."""
+
+
+@runtime_checkable
+class GivesSources(Protocol):
+    """A `Source` all of whose examples bring what the image is to be made from.
+
+    Attributes:
+        paired: whether each belongs to its image.
+    """
+
+    @property
+    def paired(self) -> bool: ...  # noqa: D102
 
 
 def bad_example(where: str, cause: str) -> Example:
