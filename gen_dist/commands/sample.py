@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from gen_dist.data.storage import open_storage
+from gen_dist.learner import Samples, Translates
 from gen_dist.sampling.grids import save_grid, to_picture
 from gen_dist.workflows.evaluate import load_model
 
@@ -46,7 +47,13 @@ def sample(
         npz: file for the pixels as one array "images" (n, height, width, channels); `gen-dist import` reads it.
         folder: new folder for one PNG file per image.
     """
-    images = load_model(model).sample(num, seed=seed, temperature=temperature)
+    bundle = load_model(model)
+    if isinstance(bundle.learner, Translates) and not isinstance(bundle.learner, Samples):
+        raise ValueError(
+            f"{model} makes images from other images: name data with such sources, gen-dist explore translate {model} "
+            "--data DATASET"
+        )
+    images = bundle.sample(num, seed=seed, temperature=temperature)
     if out is None and npz is None and folder is None:
         out = Path("grid.png")
     if out is not None:

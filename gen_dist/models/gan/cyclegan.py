@@ -237,7 +237,7 @@ class CycleGAN(Learner):
 
     @property
     def _dtype(self) -> torch.dtype:
-        return next(self.generators.parameters()).dtype
+        return next(self.parameters()).dtype
 
     def _make(self, domain: Domain, given: Tensor) -> Tensor:
         """Images of this domain from those of the other, in the parameters' precision whatever autocast made of it."""

@@ -232,7 +232,7 @@ def _generator(config: Pix2PixConfig, source: SourceSpec, data: DataSpec, factor
     draw_weights(network, config.initial_std)
     layers: list[nn.Module] = [network]
     if factor > 1:
-        layers += [nn.InstanceNorm2d(features, affine=True), nn.ReLU()]
+        layers.append(nn.ReLU())
         for _ in range(factor.bit_length() - 1):
             layers += [pixel_shuffle_doubling(features, features), nn.ReLU()]
         last = nn.Conv2d(features, data.channels, 3, padding=1)
