@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from gen_dist.data.storage import open_storage
+from gen_dist.learner import Samples, Translates
 from gen_dist.sampling.condition import condition_of
 from gen_dist.sampling.grids import save_grid, to_picture
 from gen_dist.workflows.evaluate import load_model
@@ -56,6 +57,11 @@ def sample(
         folder: new folder for one PNG file per image.
     """
     bundle = load_model(model)
+    if isinstance(bundle.learner, Translates) and not isinstance(bundle.learner, Samples):
+        raise ValueError(
+            f"{model} makes images from other images: name data with such sources, gen-dist explore translate {model} "
+            "--data DATASET"
+        )
     condition = condition_of(bundle.learner, bundle.spec, num, text=text, label=label)
     images = bundle.sample(num, seed=seed, condition=condition, temperature=temperature)
     if out is None and npz is None and folder is None:

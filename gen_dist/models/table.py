@@ -19,7 +19,7 @@ from gen_dist.models.boltzmann import dbm, rbm
 from gen_dist.models.classifier import convnet, matcher
 from gen_dist.models.composed import code_prior, text_to_image
 from gen_dist.models.flow import ffjord, glow, nice, realnvp
-from gen_dist.models.gan import dcgan
+from gen_dist.models.gan import cyclegan, dcgan, pix2pix
 from gen_dist.models.markov import gsn
 from gen_dist.models.paper import Paper
 from gen_dist.models.vae import autoencoder, gumbel, iaf, iwae, mixture_posterior, vae, vqvae
@@ -40,6 +40,8 @@ class Family:
 
 FAMILIES: tuple[Family, ...] = (
     Family(name="dcgan", kind="gan", config=dcgan.DCGANConfig, paper=dcgan.PAPER),
+    Family(name="pix2pix", kind="gan", config=pix2pix.Pix2PixConfig, paper=pix2pix.PAPER),
+    Family(name="cyclegan", kind="gan", config=cyclegan.CycleGANConfig, paper=cyclegan.PAPER),
     Family(name="vae", kind="vae", config=vae.VAEConfig, paper=vae.PAPER),
     Family(name="iwae", kind="vae", config=iwae.IWAEConfig, paper=iwae.PAPER),
     Family(name="vae-mixture", kind="vae", config=mixture_posterior.MixtureVAEConfig, paper=mixture_posterior.PAPER),
@@ -88,6 +90,8 @@ FAMILIES: tuple[Family, ...] = (
 
 AnyModelConfig = (
     dcgan.DCGANConfig
+    | pix2pix.Pix2PixConfig
+    | cyclegan.CycleGANConfig
     | vae.VAEConfig
     | iwae.IWAEConfig
     | mixture_posterior.MixtureVAEConfig

@@ -30,7 +30,9 @@ from gen_dist.models.flow.ffjord import FFJORDConfig
 from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
+from gen_dist.models.gan.cyclegan import CycleGANConfig
 from gen_dist.models.gan.dcgan import DCGANConfig
+from gen_dist.models.gan.pix2pix import Pix2PixConfig
 from gen_dist.models.markov.gsn import GSNConfig
 from gen_dist.models.table import family_of
 from gen_dist.models.vae.autoencoder import AutoencoderConfig
@@ -41,7 +43,7 @@ from gen_dist.presets import PRESETS, preset
 from gen_dist.training.checkpoint import capture
 from gen_dist.training.settings import TrainingConfig
 from gen_dist.training.training import Training
-from gen_dist.types import DataSpec, ImageBatch
+from gen_dist.types import DataSpec, ImageBatch, SourceSpec
 
 NAMES = tuple(name for name in PRESETS if family_of(preset(name).model).kind != "baseline")  # those have no phases
 ENDLESS = 10**9
@@ -49,12 +51,32 @@ ROUNDS = 3
 CAPTION_BYTES = 11
 
 
+def full_spec_of(name: str, size: int | None = None) -> DataSpec:
+    """The images that a preset is for: the last part of its name is their size, or another size instead."""
+    own = int(name.rsplit("-", 1)[1])
+    size = own if size is None else size
+    channels = 1 if own in (8, 28) else 3
+    return DataSpec(
+        channels=channels,
+        height=size,
+        width=size,
+        class_names=tuple("abcde"),
+        source=source_of(name, channels, size),
+        caption_bytes=CAPTION_BYTES if isinstance(preset(name).model, MatcherConfig | TextToImageConfig) else 0,
+    )
+
+
 def spec_of(name: str) -> DataSpec:
-    """The images that a preset is for: the last part of its name is their size."""
-    size = int(name.rsplit("-", 1)[1])
-    channels = 3 if size in (32, 64) else 1
-    bytes_of = CAPTION_BYTES if isinstance(preset(name).model, MatcherConfig | TextToImageConfig) else 0
-    return DataSpec(channels=channels, height=size, width=size, class_names=tuple("abcde"), caption_bytes=bytes_of)
+    """The images that a narrow preset is tried on: its own size, but for those that would take too long."""
+    own = full_spec_of(name)
+    return own if own.height <= 64 else full_spec_of(name, 32)
+
+
+def source_of(name: str, channels: int, size: int) -> SourceSpec | None:
+    """What a translation preset translates from; None for all others."""
+    factors = {"pix2pix": 1, "cyclegan": 1, "super-resolution": 4}  # how much larger the image is
+    factor = factors.get(name.rsplit("-", 1)[0])
+    return None if factor is None else SourceSpec(channels=channels, height=size // factor, width=size // factor)
 
 
 def made_up_captions(spec: DataSpec, labels: Tensor) -> Tensor | None:
@@ -81,14 +103,20 @@ class MadeUpImages:
         noise = torch.from_numpy(random.integers(0, 200, (self.num_images, *spec.shape)))
         self.images = (noise + 10 * self.labels[:, None, None, None]).to(torch.uint8)
         self.captions = made_up_captions(spec, self.labels)
+        self.sources: Tensor | None = None
+        if spec.source is not None:
+            values = random.integers(0, 256, (self.num_images, *spec.source.shape), np.uint8)
+            self.sources = torch.from_numpy(values)
 
     def take(self, start: int, count: int) -> ImageBatch:
         chosen = torch.arange(start, start + count) % self.num_images
         images, labels = self.images[chosen], self.labels[chosen]
+        sources = None if self.sources is None else self.sources[chosen]
         if self.pin_memory:
             images, labels = images.pin_memory(), labels.pin_memory()
+            sources = None if sources is None else sources.pin_memory()
         captions = None if self.captions is None else self.captions[chosen]
-        return ImageBatch(images=images, labels=labels, captions=captions)
+        return ImageBatch(images=images, labels=labels, sources=sources, captions=captions)
 
     def prefetch(self, start: int, count: int) -> None: ...
 
@@ -108,6 +136,11 @@ def narrow(config: RunConfig) -> RunConfig:
     match config.model:
         case DCGANConfig():
             values = {"latent_dim": 6, "generator_channels": 8, "critic_channels": 8}
+        case Pix2PixConfig():
+            values = {"generator_channels": 4, "critic_channels": 4, "patch_size": min(34, config.model.patch_size)}
+        case CycleGANConfig():
+            values = {"generator_channels": 4, "critic_channels": 4, "num_blocks": 1, "pool_size": 8}
+            values |= {"patch_size": min(34, config.model.patch_size)}
         case LatentVariableConfig() | AutoencoderConfig():
             values = {"latent_dim": 4, "hidden": (8,) * len(config.model.hidden)}
             if isinstance(config.model, IAFVAEConfig):

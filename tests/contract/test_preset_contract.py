@@ -8,8 +8,10 @@ from contract.small_presets import (
     ENDLESS,
     NAMES,
     NAMES_8,
+    MadeUpImages,
     advance,
     everything,
+    full_spec_of,
     narrow,
     settings,
     spec_of,
@@ -20,9 +22,10 @@ from contract.small_presets import (
 
 from gen_dist.config import RunConfig
 from gen_dist.data.storage import open_storage
-from gen_dist.learner import BuildsOn, Classifies, Encodes, Samples
+from gen_dist.learner import BuildsOn, Classifies, Encodes, Samples, Translates
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
+from gen_dist.sampling.translate import translations
 from gen_dist.training.checkpoint import capture, read_checkpoint, restore, write_checkpoint
 from gen_dist.training.round import step_phase
 from gen_dist.training.training import Training
@@ -36,6 +39,7 @@ SEPARABLE: dict[str, dict[str, object]] = {
     "ConvNetConfig": {"dropout": 0.0, "max_shift": 0},
     "PixelCNNPlusPlusConfig": {"dropout": 0.0},
     "RealNVPConfig": {"normalization": "act"},
+    "Pix2PixConfig": {"dropout": 0.0},
     "FFJORDConfig": {"solver": "rk4", "num_steps": 2},
 }
 # Families whose loss compares the images of a micro-batch with one another: parts have fewer others to compare with.
@@ -87,7 +91,7 @@ def test_the_configuration_survives_json(name: str) -> None:
 def test_the_full_network_fits_the_images_that_it_is_for(name: str) -> None:
     assert PRESETS[name].name == name
     with torch.device("meta"):  # shapes only: the largest would take seconds to initialise
-        full = preset(name).model.build(spec_of(name))
+        full = preset(name).model.build(full_spec_of(name))
     owned = [parameter for player in full.players.values() for parameter in player.module.parameters()]
     frozen = {id(p) for p in full.foundation.parameters()} if isinstance(full, BuildsOn) else set()
     assert {id(parameter) for parameter in owned} | frozen == {id(parameter) for parameter in full.parameters()}
@@ -160,6 +164,13 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, name: str) -> 
 def test_samples_are_images_of_the_data_and_the_same_seed_draws_them_again(name: str) -> None:
     learner = advance(start(name), 2).evaluation_copy()
     spec = spec_of(name)
+    if isinstance(learner, Translates):
+        sources = MadeUpImages(spec).take(0, 3).sources
+        first = translations(learner, sources, seed=1)
+        assert first.shape == (3, *spec.shape)
+        assert first.dtype == torch.uint8
+        assert torch.equal(translations(learner, sources, seed=1), first)
+        return
     if not isinstance(learner, Samples):
         if isinstance(learner, Encodes):
             assert len(learner.encode(torch.zeros(2, *spec.shape, dtype=torch.uint8))) == 2
