@@ -10,6 +10,7 @@ from gen_dist.presets import (
     ffjord,
     flow,
     gan,
+    gan_families,
     made,
     markov,
     nade,
@@ -21,6 +22,7 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for module in (
         gan,
+        gan_families,
         vae,
         autoregressive,
         nade,
