@@ -19,7 +19,7 @@ from gen_dist.models.boltzmann import dbm, rbm
 from gen_dist.models.classifier import convnet, matcher
 from gen_dist.models.composed import code_prior, text_to_image
 from gen_dist.models.flow import ffjord, glow, nice, realnvp
-from gen_dist.models.gan import cyclegan, dcgan, pix2pix
+from gen_dist.models.gan import conditional, cyclegan, dcgan, original, pix2pix, resnet
 from gen_dist.models.markov import gsn
 from gen_dist.models.paper import Paper
 from gen_dist.models.vae import autoencoder, gumbel, iaf, iwae, mixture_posterior, vae, vqvae
@@ -40,6 +40,9 @@ class Family:
 
 FAMILIES: tuple[Family, ...] = (
     Family(name="dcgan", kind="gan", config=dcgan.DCGANConfig, paper=dcgan.PAPER),
+    Family(name="gan", kind="gan", config=original.OriginalGANConfig, paper=original.PAPER),
+    Family(name="resnet-gan", kind="gan", config=resnet.ResNetGANConfig, paper=resnet.PAPER),
+    Family(name="conditional-gan", kind="gan", config=conditional.ConditionalGANConfig, paper=conditional.PAPER),
     Family(name="pix2pix", kind="gan", config=pix2pix.Pix2PixConfig, paper=pix2pix.PAPER),
     Family(name="cyclegan", kind="gan", config=cyclegan.CycleGANConfig, paper=cyclegan.PAPER),
     Family(name="vae", kind="vae", config=vae.VAEConfig, paper=vae.PAPER),
@@ -90,6 +93,9 @@ FAMILIES: tuple[Family, ...] = (
 
 AnyModelConfig = (
     dcgan.DCGANConfig
+    | original.OriginalGANConfig
+    | resnet.ResNetGANConfig
+    | conditional.ConditionalGANConfig
     | pix2pix.Pix2PixConfig
     | cyclegan.CycleGANConfig
     | vae.VAEConfig

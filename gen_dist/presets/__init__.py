@@ -10,6 +10,7 @@ from gen_dist.presets import (
     ffjord,
     flow,
     gan,
+    gan_families,
     made,
     markov,
     nade,
@@ -22,6 +23,7 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for module in (
         gan,
+        gan_families,
         translation,
         vae,
         autoregressive,

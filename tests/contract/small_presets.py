@@ -31,8 +31,10 @@ from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
 from gen_dist.models.gan.cyclegan import CycleGANConfig
-from gen_dist.models.gan.dcgan import DCGANConfig
+from gen_dist.models.gan.dcgan import ConvolutionalGANConfig
+from gen_dist.models.gan.original import OriginalGANConfig
 from gen_dist.models.gan.pix2pix import Pix2PixConfig
+from gen_dist.models.gan.resnet import ResNetGANConfig
 from gen_dist.models.markov.gsn import GSNConfig
 from gen_dist.models.table import family_of
 from gen_dist.models.vae.autoencoder import AutoencoderConfig
@@ -134,13 +136,15 @@ def narrow(config: RunConfig) -> RunConfig:
     """The same model with few channels. Without weight decay, which moves weights that nothing else moves."""
     values: dict[str, Any]
     match config.model:
-        case DCGANConfig():
+        case ConvolutionalGANConfig() | ResNetGANConfig():
             values = {"latent_dim": 6, "generator_channels": 8, "critic_channels": 8}
         case Pix2PixConfig():
             values = {"generator_channels": 4, "critic_channels": 4, "patch_size": min(34, config.model.patch_size)}
         case CycleGANConfig():
             values = {"generator_channels": 4, "critic_channels": 4, "num_blocks": 1, "pool_size": 8}
             values |= {"patch_size": min(34, config.model.patch_size)}
+        case OriginalGANConfig():
+            values = {"latent_dim": 6, "generator_hidden": (12, 12), "critic_hidden": (8, 8), "critic_pieces": 2}
         case LatentVariableConfig() | AutoencoderConfig():
             values = {"latent_dim": 4, "hidden": (8,) * len(config.model.hidden)}
             if isinstance(config.model, IAFVAEConfig):

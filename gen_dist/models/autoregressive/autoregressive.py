@@ -65,6 +65,11 @@ class Autoregressive(Learner):
         """One phase, "likelihood"."""
         return (Phase(name="likelihood", player="model", signal=self.negative_log_likelihood),)
 
+    @property
+    def condition_kind(self) -> ConditionKind:
+        """Images are drawn for labels by a class-conditional model only."""
+        return "label" if self.num_classes else "none"
+
     def negative_log_likelihood(self, batch: ImageBatch, context: Context) -> Signal:
         """The exact negative log-likelihood in bits per dimension, given the labels if the model is conditional."""
         nats = -self.conditional_log_probability(batch.images, labels_of(batch, self.num_classes)).mean()

@@ -125,6 +125,11 @@ class CodePrior(Learner):
         """One phase, "prior"."""
         return (Phase(name="prior", player="model", signal=self.negative_log_prior),)
 
+    @property
+    def condition_kind(self) -> ConditionKind:
+        """Images are drawn for labels by a class-conditional prior only."""
+        return "label" if self.num_classes else "none"
+
     def negative_log_prior(self, batch: ImageBatch, context: Context) -> Signal:
         """The negative log-probability of the images' codes, in bits per code: log2 K for codes without any order."""
         labels = labels_of(batch, self.num_classes)
