@@ -1,4 +1,4 @@
-"""pix2pix in float64: how far its critic sees, what its generator depends on, who is moved by what, super-resolution."""
+"""pix2pix in float64: how far its critic sees, what its generator depends on, who moves by what, super-resolution."""
 
 import pytest
 import torch
