@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gen_dist.data.captions import caption_bytes_of
 from gen_dist.data.dataset import Dataset, open_dataset
-from gen_dist.data.errors import DataError
+from gen_dist.data.errors import DataError, naming
 from gen_dist.data.order import random_generator
+from gen_dist.data.pairs import PairRule
 from gen_dist.data.progress import track
 from gen_dist.data.publish import publishing
 from gen_dist.data.schema import (
@@ -26,9 +28,9 @@ from gen_dist.data.schema import (
     digest_of,
     manifest_to_bytes,
 )
-from gen_dist.data.sources.source import Example, GivesSources, Source
+from gen_dist.data.sources.source import Example, GivesSources, Source, split_of_example
 from gen_dist.data.spill import Record
-from gen_dist.data.split import SplitShares, split_of
+from gen_dist.data.split import SplitShares
 from gen_dist.data.storage import open_storage
 from gen_dist.data.storage_local import replacing
 from gen_dist.data.transform import OneShape, Transform
@@ -42,6 +44,7 @@ class ImportOptions:
 
     Attributes:
         transform: applied to every image.
+        pairs: makes each image's source out of the image; None for none, or where the source of images brings them.
         shares: of the splits that the source does not publish.
         limit: how many images to take, chosen at random (always the same ones); None for all.
         skip_bad: leave out what can't be read instead of stopping.
@@ -50,6 +53,7 @@ class ImportOptions:
     """
 
     transform: Transform = field(default_factory=Transform)
+    pairs: PairRule | None = None
     shares: SplitShares = field(default_factory=SplitShares)
     limit: int | None = None
     skip_bad: bool = False
@@ -62,7 +66,7 @@ class ImportOptions:
 
     def changed(self) -> dict[str, str]:
         """The options that decide what is stored and are not at their default, as text."""
-        values: dict[str, tuple[object, object]] = {"limit": (self.limit, None)}
+        values: dict[str, tuple[object, object]] = {"limit": (self.limit, None), "pairs": (self.pairs, None)}
         for part, default in ((self.transform, Transform()), (self.shares, SplitShares())):
             for item in fields(part):
                 values[item.name] = (getattr(part, item.name), getattr(default, item.name))
@@ -175,7 +179,7 @@ class _Importer:
                     raise DataError(f"{cause} (--skip-bad leaves out what can't be read)") from error
                 self.skipped.append(cause)
                 continue
-            split = split_of(example.id, example.split, self._source.published_splits, self._options.shares)
+            split = split_of_example(example, self._source, self._options.shares)
             self._caption_bytes = max(self._caption_bytes, caption_bytes_of(example.text))
             yield split, record
 
@@ -189,18 +193,29 @@ class _Importer:
         yield from (example for example, take in zip(self._source.examples(), chosen, strict=False) if take)
 
     def _record(self, example: Example) -> Record:
-        image = self._options.transform(example.load())
+        image, source = self._pixels(example)
         num_classes = len(self._source.class_names)
         if num_classes and (example.label is None or not 0 <= example.label < num_classes):
             raise DataError(f"its label is {example.label}, not one of 0..{num_classes - 1}")
         if example.text is not None and "\0" in example.text:
             raise DataError("its caption holds a character of code 0, which marks the end of captions: leave it out")
         self._images.check(image, example.where)
-        if example.load_source is None:
+        if source is None:
             return Record(example.id, example.label, example.text, image.tobytes())
-        source = self._options.transform(example.load_source())
-        self._sources.check(source, example.where)
+        with naming(example.source_where):
+            self._sources.check(source, example.source_where)
         return Record(example.id, example.label, example.text, image.tobytes(), source.tobytes())
+
+    def _pixels(self, example: Example) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        transform, pairs = self._options.transform, self._options.pairs
+        if pairs is not None:
+            assert example.load_source is None, "sources are either made or brought"
+            return pairs(example.load(), transform)
+        image = transform(example.load())
+        if example.load_source is None:
+            return image, None
+        with naming(example.source_where):
+            return image, transform(example.load_source())
 
 
 def _version() -> str:
