@@ -31,7 +31,7 @@ def fidelity(images: UInt8[Tensor, "n c h w"], targets: UInt8[Tensor, "n c h w"]
     if images.shape != targets.shape or not len(images):
         raise ValueError(f"images {tuple(images.shape)} and targets {tuple(targets.shape)}: give one target per image")
     totals = torch.zeros(3, dtype=torch.float64)
-    for first, second in zip(images.split(_CHUNK), targets.split(_CHUNK), strict=True):
+    for first, second in zip(torch.split(images, _CHUNK), torch.split(targets, _CHUNK), strict=True):
         difference = first.double() - second.double()
         l1 = difference.abs().mean(dim=(1, 2, 3))
         totals += torch.stack([l1.sum(), psnr(first, second).sum(), ssim(first, second).sum()])
@@ -74,4 +74,4 @@ def _smooth(values: Float64[Tensor, "n c h w"], window: Float64[Tensor, " k"]) -
     """Weighted means over the window at every place inside the image: down, then right."""
     flat = values.flatten(0, 1)[:, None]
     flat = F.conv2d(F.conv2d(flat, window[None, None, :, None]), window[None, None, None, :])
-    return flat.unflatten(0, values.shape[:2])[:, :, 0]
+    return flat.reshape(*values.shape[:2], *flat.shape[2:])

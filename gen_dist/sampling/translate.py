@@ -37,7 +37,7 @@ def translations(
         raise ValueError("there are no images to translate")
     images = []
     with evaluation_mode(learner), torch.no_grad():
-        for index, part in enumerate(sources.split(chunk)):
+        for index, part in enumerate(torch.split(sources, chunk)):
             with seeded(seed_for("translate", seed, index)):
                 images.append(learner.translate(part.to(device_of(learner))).cpu())
     return torch.cat(images)
