@@ -104,11 +104,6 @@ class Autoregressive(Learner):
         each = self._pixels_by_class(images).flatten(2).sum(2)
         return torch.logsumexp(each, 0) - math.log(self.num_classes)
 
-    @property
-    def condition_kind(self) -> ConditionKind:
-        """Labels, for a class-conditional model."""
-        return "label" if self.num_classes else "none"
-
     @torch.no_grad()
     def sample(
         self, num: int, *, condition: Tensor | None = None, temperature: float = 1.0

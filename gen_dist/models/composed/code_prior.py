@@ -172,11 +172,6 @@ class CodePrior(Learner):
         ]
         return likelihood + torch.logsumexp(torch.stack(each), 0) - math.log(self.num_classes)
 
-    @property
-    def condition_kind(self) -> ConditionKind:
-        """Labels, for a class-conditional model."""
-        return "label" if self.num_classes else "none"
-
     @torch.no_grad()
     def draw_codes(
         self, num: int, *, condition: Tensor | None = None, temperature: float = 1.0
