@@ -20,7 +20,6 @@ from gen_dist.data.sources.source import Source
 from gen_dist.data.sources.unpaired import UnpairedSource
 from gen_dist.data.split import SplitShares
 
-
 GLYPHS_OF = "glyphs:"
 
 

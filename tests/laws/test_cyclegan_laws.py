@@ -161,9 +161,7 @@ def test_pools_are_the_micro_batchs_own_and_keep_their_shapes() -> None:
     )
     assert not any(value.requires_grad for value in memory.values())
     assert signal_of(learner, "critics", batch).value == from_nothing.value, "the learner itself remembers nothing"
-    with pytest.raises(
-        ValueError, match=r"pool_size is 3, and a micro-batch has 4 images: choose a pool of at"
-    ):
+    with pytest.raises(ValueError, match=r"pool_size is 3, and a micro-batch has 4 images: choose a pool of at"):
         signal_of(cyclegan(PAIRS, pool_size=3), "critics", batch)
 
 
