@@ -1,0 +1,264 @@
+"""Does a model copy its training images? Nearest neighbours of samples, measured by those of images it never saw."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float64, Shaped, UInt8
+from rich.table import Table
+from torch import Tensor
+
+from gen_dist.data.dataset import Dataset
+from gen_dist.evaluation.extractor import Extractor
+from gen_dist.sampling.grids import blank_images, sample_grid
+from gen_dist.sampling.neighbours import Neighbours, near_copies, near_copy_distance, nearest
+from gen_dist.types import DataSpec
+from gen_dist.workflows.exhibit import Exhibit
+
+MAX_HELD_OUT = 2_000
+"""Images of each held-out half at most."""
+IMAGES_PER_CHUNK = 4_096
+"""Whose features are computed at a time; kept as float32."""
+SHOWN_NEIGHBOURS = 3
+NOT_CHANCE = 3.0
+"""Standard errors beyond which a share is not the nominal one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpaceFigures:
+    """What was found in one space.
+
+    Attributes:
+        threshold: distance up to which an image is a near-copy.
+        samples: share of the samples that are near-copies.
+        real: share of the test images that are; the anchor.
+        median_samples: distance of samples to their nearest training image.
+        median_real: the same of the test images.
+    """
+
+    threshold: float
+    samples: float
+    real: float
+    median_samples: float
+    median_real: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CopyReport:
+    """Neighbours of samples, and what they say.
+
+    Attributes:
+        samples: the images that were looked at.
+        pixels: their neighbours; the distance is the root mean square difference of pixels, of 255.
+        features: their neighbours; the distance is Euclidean, and a feature's training variance is about 1 on average.
+        figures: by space, "pixels" and "features".
+        extractor: name of the features.
+        nominal: share of held-out images that the thresholds let through.
+        num_train: training images.
+        num_threshold: held-out images that set the thresholds.
+        num_real: other held-out images.
+    """
+
+    samples: UInt8[Tensor, "n c h w"]
+    pixels: Neighbours
+    features: Neighbours
+    figures: dict[str, SpaceFigures]
+    extractor: str
+    nominal: float
+    num_train: int
+    num_threshold: int
+    num_real: int
+
+    @property
+    def standard_error(self) -> float:
+        """By how much chance alone moves the samples' share: of the threshold, and of the samples."""
+        variance = self.nominal * (1.0 - self.nominal)
+        return math.sqrt(variance / self.num_threshold + variance / len(self.samples))
+
+
+def copy_report(
+    samples: UInt8[Tensor, "n c h w"],
+    dataset: Dataset,
+    extractor: Extractor,
+    *,
+    nominal: float = 0.01,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> CopyReport:
+    """Find the nearest training images of samples, in pixels and in features, and count near-copies.
+
+    A near-copy is nearer to a training image than all but the `nominal` share of the validation images are to theirs.
+    Images of the test split, which had no part in that threshold, are the anchor. Without a validation split each
+    gets one half of the test split.
+
+    Args:
+        samples: of the model.
+        dataset: that it was trained on.
+        extractor: of features.
+        nominal: share of real images that count as near-copies.
+        seed: of the choice of held-out images, where there are more than `MAX_HELD_OUT`.
+        tell: told what runs now.
+
+    Raises:
+        ValueError: there are too few images, the samples have another shape, or the share is not below 1.
+    """
+    check_shape(samples, dataset.spec)
+    train = dataset.read("train").images
+    threshold_images, real = _held_out(dataset, seed)
+    sets = (samples, threshold_images, real)
+    found: dict[str, Neighbours] = {}
+    figures: dict[str, SpaceFigures] = {}
+    pixels = [images.flatten(1) for images in (train, *sets)]
+    per_pixel = 1.0 / math.sqrt(pixels[0].shape[1])
+    for space, (references, *queries), scale in _spaces(pixels, (train, *sets), extractor, per_pixel, tell):
+        neighbours = []
+        for name, rows in zip(("samples", "validation images", "test images"), queries, strict=True):
+            tell(f"{space}: nearest training images of {len(rows)} {name}")
+            neighbours.append(_scaled(nearest(rows, references, min(SHOWN_NEIGHBOURS, len(references))), scale))
+        of_samples, of_threshold, of_real = (part.distances[:, 0] for part in neighbours)
+        threshold = near_copy_distance(of_threshold, nominal)
+        figures[space] = SpaceFigures(
+            threshold=threshold,
+            samples=_share(near_copies(of_samples, threshold)),
+            real=_share(near_copies(of_real, threshold)),
+            median_samples=float(of_samples.median()),
+            median_real=float(of_real.median()),
+        )
+        found[space] = neighbours[0]
+    return CopyReport(
+        samples=samples,
+        pixels=found["pixels"],
+        features=found["features"],
+        figures=figures,
+        extractor=extractor.name,
+        nominal=nominal,
+        num_train=len(train),
+        num_threshold=len(threshold_images),
+        num_real=len(real),
+    )
+
+
+def copies_view(report: CopyReport) -> Table:
+    """Figures for people, those of real images beside them."""
+    title = f"Nearest of {report.num_train} training images"
+    table = Table("", "near-copy up to", "near-copies", "real images", "median distance", "real images", title=title)
+    for space, figures in report.figures.items():
+        table.add_row(
+            f"features ({report.extractor})" if space == "features" else "pixels (of 255)",
+            f"{figures.threshold:.3g}",
+            f"{100 * figures.samples:.2f} %",
+            f"{100 * figures.real:.2f} %",
+            f"{figures.median_samples:.3g}",
+            f"{figures.median_real:.3g}",
+        )
+    return table
+
+
+def verdict(report: CopyReport) -> str:
+    """What the shares say, in a sentence."""
+    error = report.standard_error
+    chance = (
+        f"{len(report.samples)} samples; {100 * report.nominal:g} % would be near-copies if they were new real images, "
+        f"give or take {100 * error:.2g} points by chance"
+    )
+    beyond = [
+        space for space, figures in report.figures.items() if figures.samples > report.nominal + NOT_CHANCE * error
+    ]
+    if beyond:
+        return f"{chance}: more than that in {' and in '.join(beyond)}, so look at the picture for copies"
+    return f"{chance}: not more than that, so no sign of copying"
+
+
+def copies_sheet(report: CopyReport, dataset: Dataset, *, rows: int) -> Exhibit:
+    """The samples nearest to a training image, the most suspicious first, each beside its neighbours in both spaces.
+
+    Raises:
+        ValueError: `rows` is below 1.
+    """
+    if rows < 1:
+        raise ValueError(f"rows is {rows}: show at least 1 sample")
+    ratios = _ratio(report, "pixels").minimum(_ratio(report, "features"))
+    order = ratios.argsort(stable=True)[:rows].tolist()
+    train = dataset.read("train").images
+    sheet, labels = [], []
+    gap = blank_images(1, train)
+    for index in order:
+        parts = [report.samples[index][None], gap]
+        parts += [train[report.pixels.indices[index]], gap, train[report.features.indices[index]]]
+        sheet.append(torch.cat(parts))
+        is_copy = any(_nearest(report, space)[index] <= report.figures[space].threshold for space in report.figures)
+        labels.append(f"{index}, near-copy" if is_copy else str(index))
+    width = report.pixels.indices.shape[1]
+    above = ["sample", "", "nearest in pixels", *[""] * width, "nearest in features", *[""] * (width - 1)]
+    picture = sample_grid(torch.cat(sheet), len(above), row_labels=labels, column_labels=above)
+    figures = {
+        space: {
+            "near_copy_up_to": values.threshold,
+            "near_copies": values.samples,
+            "near_copies_real": values.real,
+            "median_distance": values.median_samples,
+            "median_distance_real": values.median_real,
+        }
+        for space, values in report.figures.items()
+    }
+    return Exhibit((picture,), figures={"samples": len(report.samples), "nominal": report.nominal, **figures})
+
+
+def check_shape(images: UInt8[Tensor, "n c h w"], spec: DataSpec) -> None:
+    """Refuse to compare images with those of other data.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if images.shape[1:] != spec.shape:
+        raise ValueError(
+            f"the model draws images of {tuple(images.shape[1:])} (channels, height, width), and the data's are "
+            f"{spec.shape}: name the data that the model was trained on"
+        )
+
+
+def _held_out(dataset: Dataset, seed: int) -> tuple[UInt8[Tensor, "n c h w"], UInt8[Tensor, "m c h w"]]:
+    """Images that set the threshold, and other ones that test it."""
+    if dataset.num_images("validation"):
+        first = dataset.read("validation", limit=MAX_HELD_OUT, seed=seed).images
+        return first, dataset.read("test", limit=MAX_HELD_OUT, seed=seed).images
+    images = dataset.read("test", limit=2 * MAX_HELD_OUT, seed=seed).images
+    if len(images) < 2:
+        raise ValueError(f"{dataset.uri} has too few images that no model was trained on: a test split takes 2 or more")
+    return images[0::2], images[1::2]
+
+
+def _spaces(
+    pixels: Sequence[Shaped[Tensor, "n d"]],
+    sets: Sequence[UInt8[Tensor, "n c h w"]],
+    extractor: Extractor,
+    per_pixel: float,
+    tell: Callable[[str], None],
+) -> Iterator[tuple[str, Sequence[Shaped[Tensor, "n d"]], float]]:
+    """Both spaces: its name, the rows of each set, and the unit of its distances."""
+    yield "pixels", pixels, per_pixel
+    tell("features of all images")
+    yield "features", [_features(extractor, images) for images in sets], 1.0
+
+
+def _features(extractor: Extractor, images: UInt8[Tensor, "n c h w"]) -> Shaped[Tensor, "n f"]:
+    return torch.cat([extractor.extract(chunk).features.float() for chunk in torch.split(images, IMAGES_PER_CHUNK)])
+
+
+def _scaled(found: Neighbours, scale: float) -> Neighbours:
+    return Neighbours(found.distances * scale, found.indices)
+
+
+def _nearest(report: CopyReport, space: str) -> Float64[Tensor, " n"]:
+    return (report.pixels if space == "pixels" else report.features).distances[:, 0]
+
+
+def _ratio(report: CopyReport, space: str) -> Float64[Tensor, " n"]:
+    """Distances in units of the threshold, so that both spaces compare."""
+    figures = report.figures[space]
+    return _nearest(report, space) / max(figures.threshold, 1e-12)
+
+
+def _share(chosen: Bool[Tensor, " n"]) -> float:
+    return float(chosen.double().mean())
