@@ -16,6 +16,8 @@ from gen_dist.data.storage import open_storage
 PADDING = 2
 """Pixels between images, after magnification."""
 BACKGROUND = 255
+GREY = 160
+"""A background that both black and white edges of images stand out from."""
 READABLE_PIXELS = 64
 """Images are magnified until their longer side has about so many pixels."""
 LABEL_MARGIN = 6
@@ -29,6 +31,8 @@ def sample_grid(
     scale: int | None = None,
     row_labels: Sequence[str] = (),
     column_labels: Sequence[str] = (),
+    background: int = BACKGROUND,
+    gaps: Sequence[int] = (),
 ) -> Image.Image:
     """Images side by side, row by row.
 
@@ -38,6 +42,8 @@ def sample_grid(
         scale: whole factor of magnification; by default small images become about 64 pixels wide.
         row_labels: one text per row, written at its left.
         column_labels: one text per column, written above it; it runs on over columns that have an empty one.
+        background: value between images and where there are none; labels stand on white.
+        gaps: numbers of columns that begin a new block, which a white gap sets apart.
 
     Raises:
         ValueError: there are no images, an argument is below 1, or the labels do not match the rows or columns.
@@ -55,14 +61,18 @@ def sample_grid(
     if column_labels and len(column_labels) != columns:
         raise ValueError(f"{len(column_labels)} column labels for {columns} columns: give one per column")
     cell_height, cell_width = height * scale + PADDING, width * scale + PADDING
-    sheet = torch.full((channels, rows * cell_height + PADDING, columns * cell_width + PADDING), BACKGROUND).byte()
+    gap = cell_width // 3
+    lefts = [column * cell_width + gap * sum(begin <= column for begin in gaps) for column in range(columns)]
+    sheet = torch.full((channels, rows * cell_height + PADDING, lefts[-1] + cell_width + PADDING), background).byte()
+    for begin in gaps:
+        sheet[:, :, lefts[begin] - gap + PADDING : lefts[begin]] = BACKGROUND
     large = images.cpu().repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
     for index, image in enumerate(large):
-        top, left = index // columns * cell_height + PADDING, index % columns * cell_width + PADDING
+        top, left = index // columns * cell_height + PADDING, lefts[index % columns] + PADDING
         sheet[:, top : top + height * scale, left : left + width * scale] = image
     picture = to_picture(sheet)
     if column_labels:
-        picture = _with_column_labels(picture, column_labels, cell_width)
+        picture = _with_column_labels(picture, column_labels, lefts)
     return _with_row_labels(picture, row_labels, cell_height) if row_labels else picture
 
 
@@ -73,8 +83,8 @@ def to_picture(image: UInt8[Tensor, "c h w"]) -> Image.Image:
 
 
 def blank_images(num: int, like: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "num c h w"]:
-    """Images that can't be told from a sheet's background: gaps in it."""
-    return torch.full((num, *like.shape[1:]), BACKGROUND, dtype=torch.uint8)
+    """Images that can't be told from a grey background, for places of a sheet that stay empty."""
+    return torch.full((num, *like.shape[1:]), GREY, dtype=torch.uint8)
 
 
 def save_grid(
@@ -106,14 +116,12 @@ def _with_row_labels(picture: Image.Image, labels: Sequence[str], cell_height: i
     return labelled
 
 
-def _with_column_labels(picture: Image.Image, labels: Sequence[str], cell_width: int) -> Image.Image:
+def _with_column_labels(picture: Image.Image, labels: Sequence[str], lefts: Sequence[int]) -> Image.Image:
     font = ImageFont.load_default(size=LABEL_SIZE)
     height = LABEL_SIZE + 2 * LABEL_MARGIN
     labelled = Image.new(picture.mode, (picture.width, picture.height + height), "white")
     labelled.paste(picture, (0, height))
     pen = ImageDraw.Draw(labelled)
-    for column, text in enumerate(labels):
-        pen.text(
-            (column * cell_width + PADDING, height - LABEL_MARGIN // 2), text, fill="black", font=font, anchor="ld"
-        )
+    for left, text in zip(lefts, labels, strict=True):
+        pen.text((left + PADDING, height - LABEL_MARGIN // 2), text, fill="black", font=font, anchor="ld")
     return labelled

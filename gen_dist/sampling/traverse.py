@@ -40,7 +40,7 @@ def changes(
     num, size = latents.shape
     squares = []
     per_chunk = max(1, CHUNK // (2 * num))
-    for dimensions in torch.arange(size).split(per_chunk):
+    for dimensions in torch.split(torch.arange(size), per_chunk):
         ends = []
         for values in (low, high):
             moved = latents.repeat(len(dimensions), 1)

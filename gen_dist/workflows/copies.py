@@ -11,13 +11,15 @@ from torch import Tensor
 
 from gen_dist.data.dataset import Dataset
 from gen_dist.evaluation.extractor import Extractor
-from gen_dist.sampling.grids import blank_images, sample_grid
+from gen_dist.sampling.grids import GREY, sample_grid
 from gen_dist.sampling.neighbours import Neighbours, near_copies, near_copy_distance, nearest
 from gen_dist.types import DataSpec
 from gen_dist.workflows.exhibit import Exhibit
 
 MAX_HELD_OUT = 2_000
-"""Images of each held-out half at most."""
+"""Images of each half of the held-out ones at most."""
+NOMINAL, LEAST_BELOW = 0.01, 5
+"""Share of real images that count as near-copies; and how many real images a threshold rests on at least."""
 IMAGES_PER_CHUNK = 4_096
 """Whose features are computed at a time; kept as float32."""
 SHOWN_NEIGHBOURS = 3
@@ -82,21 +84,22 @@ def copy_report(
     dataset: Dataset,
     extractor: Extractor,
     *,
-    nominal: float = 0.01,
+    nominal: float | None = None,
     seed: int = 0,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> CopyReport:
     """Find the nearest training images of samples, in pixels and in features, and count near-copies.
 
-    A near-copy is nearer to a training image than all but the `nominal` share of the validation images are to theirs.
-    Images of the test split, which had no part in that threshold, are the anchor. Without a validation split each
-    gets one half of the test split.
+    The held-out images (validation and test split) are parted in two. A near-copy is nearer to a training image than
+    all but the `nominal` share of the first half are to theirs. The other half, which had no part in that threshold, is
+    the anchor.
 
     Args:
         samples: of the model.
         dataset: that it was trained on.
         extractor: of features.
-        nominal: share of real images that count as near-copies.
+        nominal: share of real images that count as near-copies; when None it is `NOMINAL`, or more where so few are
+            held out that less than `LEAST_BELOW` of them would set the threshold.
         seed: of the choice of held-out images, where there are more than `MAX_HELD_OUT`.
         tell: told what runs now.
 
@@ -106,6 +109,8 @@ def copy_report(
     check_shape(samples, dataset.spec)
     train = dataset.read("train").images
     threshold_images, real = _held_out(dataset, seed)
+    if nominal is None:
+        nominal = min(0.5, max(NOMINAL, LEAST_BELOW / len(threshold_images)))
     sets = (samples, threshold_images, real)
     found: dict[str, Neighbours] = {}
     figures: dict[str, SpaceFigures] = {}
@@ -113,7 +118,7 @@ def copy_report(
     per_pixel = 1.0 / math.sqrt(pixels[0].shape[1])
     for space, (references, *queries), scale in _spaces(pixels, (train, *sets), extractor, per_pixel, tell):
         neighbours = []
-        for name, rows in zip(("samples", "validation images", "test images"), queries, strict=True):
+        for name, rows in zip(("samples", "held-out images", "other held-out images"), queries, strict=True):
             tell(f"{space}: nearest training images of {len(rows)} {name}")
             neighbours.append(_scaled(nearest(rows, references, min(SHOWN_NEIGHBOURS, len(references))), scale))
         of_samples, of_threshold, of_real = (part.distances[:, 0] for part in neighbours)
@@ -140,18 +145,17 @@ def copy_report(
 
 
 def copies_view(report: CopyReport) -> Table:
-    """Figures for people, those of real images beside them."""
-    title = f"Nearest of {report.num_train} training images"
-    table = Table("", "near-copy up to", "near-copies", "real images", "median distance", "real images", title=title)
-    for space, figures in report.figures.items():
-        table.add_row(
-            f"features ({report.extractor})" if space == "features" else "pixels (of 255)",
-            f"{figures.threshold:.3g}",
-            f"{100 * figures.samples:.2f} %",
-            f"{100 * figures.real:.2f} %",
-            f"{figures.median_samples:.3g}",
-            f"{figures.median_real:.3g}",
-        )
+    """Figures for people, those of real images below them."""
+    figures = report.figures.values()
+    new = f"{report.num_real} new real images"
+    table = Table("", title=f"Nearest of {report.num_train} training images")
+    for space in report.figures:
+        table.add_column(f"features ({report.extractor})" if space == "features" else "pixels (of 255)")
+    table.add_row("a near-copy is not further than", *(f"{space.threshold:.3g}" for space in figures))
+    table.add_row("near-copies among samples", *(f"{100 * space.samples:.1f} %" for space in figures), style="bold")
+    table.add_row(f"near-copies among {new}", *(f"{100 * space.real:.1f} %" for space in figures))
+    table.add_row("median distance of samples", *(f"{space.median_samples:.3g}" for space in figures))
+    table.add_row("median distance of new real images", *(f"{space.median_real:.3g}" for space in figures))
     return table
 
 
@@ -159,8 +163,8 @@ def verdict(report: CopyReport) -> str:
     """What the shares say, in a sentence."""
     error = report.standard_error
     chance = (
-        f"{len(report.samples)} samples; {100 * report.nominal:g} % would be near-copies if they were new real images, "
-        f"give or take {100 * error:.2g} points by chance"
+        f"of {len(report.samples)} new real images {100 * report.nominal:.2g} % would be near-copies, give or take "
+        f"{100 * error:.2g} points by chance"
     )
     beyond = [
         space for space, figures in report.figures.items() if figures.samples > report.nominal + NOT_CHANCE * error
@@ -182,16 +186,17 @@ def copies_sheet(report: CopyReport, dataset: Dataset, *, rows: int) -> Exhibit:
     order = ratios.argsort(stable=True)[:rows].tolist()
     train = dataset.read("train").images
     sheet, labels = [], []
-    gap = blank_images(1, train)
     for index in order:
-        parts = [report.samples[index][None], gap]
-        parts += [train[report.pixels.indices[index]], gap, train[report.features.indices[index]]]
-        sheet.append(torch.cat(parts))
+        near = [train[found.indices[index]] for found in (report.pixels, report.features)]
+        sheet.append(torch.cat([report.samples[index][None], *near]))
         is_copy = any(_nearest(report, space)[index] <= report.figures[space].threshold for space in report.figures)
         labels.append(f"{index}, near-copy" if is_copy else str(index))
     width = report.pixels.indices.shape[1]
-    above = ["sample", "", "nearest in pixels", *[""] * width, "nearest in features", *[""] * (width - 1)]
-    picture = sample_grid(torch.cat(sheet), len(above), row_labels=labels, column_labels=above)
+    above = ["sample", "nearest in pixels", *[""] * (width - 1), "nearest in features", *[""] * (width - 1)]
+    gaps = (1, 1 + width)
+    picture = sample_grid(
+        torch.cat(sheet), len(above), row_labels=labels, column_labels=above, background=GREY, gaps=gaps
+    )
     figures = {
         space: {
             "near_copy_up_to": values.threshold,
@@ -220,12 +225,12 @@ def check_shape(images: UInt8[Tensor, "n c h w"], spec: DataSpec) -> None:
 
 def _held_out(dataset: Dataset, seed: int) -> tuple[UInt8[Tensor, "n c h w"], UInt8[Tensor, "m c h w"]]:
     """Images that set the threshold, and other ones that test it."""
-    if dataset.num_images("validation"):
-        first = dataset.read("validation", limit=MAX_HELD_OUT, seed=seed).images
-        return first, dataset.read("test", limit=MAX_HELD_OUT, seed=seed).images
-    images = dataset.read("test", limit=2 * MAX_HELD_OUT, seed=seed).images
+    splits = [split for split in ("validation", "test") if dataset.num_images(split)]
+    each = 2 * MAX_HELD_OUT // max(1, len(splits))
+    parts = [dataset.read(split, limit=each, seed=seed).images for split in splits]
+    images = torch.cat(parts) if parts else torch.empty(0)
     if len(images) < 2:
-        raise ValueError(f"{dataset.uri} has too few images that no model was trained on: a test split takes 2 or more")
+        raise ValueError(f"{dataset.uri} has {len(images)} images outside of its training split: it takes 2 or more")
     return images[0::2], images[1::2]
 
 

@@ -14,7 +14,7 @@ from gen_dist.evaluation.extractor import CHUNK
 from gen_dist.learner import Classifies, Learner
 from gen_dist.sampling.arithmetic import CENTRE, NUM_RESULTS, combine, exemplars, variations
 from gen_dist.sampling.draw import device_of
-from gen_dist.sampling.grids import blank_images, sample_grid
+from gen_dist.sampling.grids import GREY, blank_images, sample_grid
 from gen_dist.sampling.latents import Prior, decode_all, draw_latents, numbered_latents
 from gen_dist.types import DataSpec
 from gen_dist.workflows.exhibit import Exhibit
@@ -184,15 +184,17 @@ def _exhibit(
     for group in groups:
         images = decode_all(learner, torch.cat([group.latents, group.latents.mean(0)[None]]), seed=seed)
         missing = blank_images(widest - len(group.latents), images)
-        gap = blank_images(1, images)
-        rows.append(torch.cat([images[:-1], missing, gap, images[-1:], gap]))
+        rows.append(torch.cat([images[:-1], missing, images[-1:]]))
     frames = []
     labels = [f"{sign}{group.name}" for sign, group in zip(SIGNS, groups, strict=True)]
-    above = ["exemplars", *[""] * widest, "mean", "", f"{' '.join(labels)}", "", ""]
+    above = ["exemplars", *[""] * (widest - 1), "mean", " ".join(labels), *[""] * (_SIDE - 1)]
+    gaps = (widest, widest + 1)
     for images in results:
-        block = images.unflatten(0, (NUM_RESULTS // _SIDE, _SIDE))
+        block = images.reshape(NUM_RESULTS // _SIDE, _SIDE, *images.shape[1:])
         sheet = torch.cat([torch.cat([row, part]) for row, part in zip(rows, block, strict=True)])
-        frames.append(sample_grid(sheet, len(above), row_labels=labels, column_labels=above))
+        frames.append(
+            sample_grid(sheet, len(above), row_labels=labels, column_labels=above, background=GREY, gaps=gaps)
+        )
     return Exhibit(
         tuple(frames),
         (0, len(frames) - 1),

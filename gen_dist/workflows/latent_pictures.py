@@ -13,12 +13,14 @@ from torch import Tensor
 from gen_dist.data.dataset import Dataset
 from gen_dist.learner import Learner
 from gen_dist.sampling.animation import there_and_back
-from gen_dist.sampling.grids import blank_images, sample_grid
+from gen_dist.sampling.grids import GREY, sample_grid
 from gen_dist.sampling.interpolate import PathKind, path
 from gen_dist.sampling.latents import Prior, decode_all, encode_all, numbered_latents
 from gen_dist.sampling.traverse import changes, traversal
 from gen_dist.workflows.exhibit import Exhibit
 
+MAX_COLUMNS = 10
+"""Of an animation."""
 REACH = 3.0
 """Standard deviations of the prior that a traversal reaches to each side."""
 
@@ -70,20 +72,27 @@ def interpolation(learner: Learner, points: Points, *, steps: int, kind: PathKin
     latents = points.latents
     rows = len(numbers) - 1
     walks = torch.stack([path(latents[row], latents[row + 1], steps, kind) for row in range(rows)])
-    images = decode_all(learner, walks.flatten(0, 1), seed=0).unflatten(0, (rows, steps))
+    flat = decode_all(learner, walks.flatten(0, 1), seed=0)
+    images = flat.reshape(rows, steps, *flat.shape[1:])
     figures = {"kind": kind, "points": list(numbers), "steps": steps}
     if moving:
-        frames = there_and_back([sample_grid(images[:, step]) for step in range(steps)])
+        frames = there_and_back([sample_grid(images[:, step], background=GREY) for step in range(steps)])
         return Exhibit(tuple(frames), (0, steps - 1), figures)
     labels = [f"{start} to {end}" for start, end in itertools.pairwise(numbers)]
     if points.originals is None:
-        return Exhibit((sample_grid(images.flatten(0, 1), steps, row_labels=labels),), figures=figures)
+        return Exhibit((sample_grid(images.flatten(0, 1), steps, row_labels=labels, background=GREY),), figures=figures)
     originals = points.originals[:, None]
     sheet = torch.cat([originals[:-1], images, originals[1:]], dim=1)
     above = ["image", "decoded", *[""] * (steps - 1), "image"]
-    return Exhibit(
-        (sample_grid(sheet.flatten(0, 1), steps + 2, row_labels=labels, column_labels=above),), figures=figures
+    picture = sample_grid(
+        sheet.flatten(0, 1),
+        steps + 2,
+        row_labels=labels,
+        column_labels=above,
+        background=GREY,
+        gaps=(1, steps + 1),
     )
+    return Exhibit((picture,), figures=figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +157,8 @@ def traverse(
         raise ValueError(f"steps is {steps}: a traversal has at least its 2 ends")
     values = torch.linspace(-REACH, REACH, steps, dtype=torch.float64)
     walks = [traversal(latent, d, prior.mean[d] + values * prior.deviation[d]) for d in (f.dimension for f in found)]
-    images = decode_all(learner, torch.cat(walks), seed=0).unflatten(0, (len(found), steps))
+    flat = decode_all(learner, torch.cat(walks), seed=0)
+    images = flat.reshape(len(found), steps, *flat.shape[1:])
     start = decode_all(learner, latent[None], seed=0)
     figures = {
         "unit": "1" if prior.standard_normal else "standard deviations of the prior",
@@ -156,16 +166,15 @@ def traverse(
     }
     labels = [f"z{influence.dimension}" for influence in found]
     if moving:
-        columns = min(len(found), 10)
+        columns = min(len(found), MAX_COLUMNS)
+        above = labels if len(labels) == columns else []
         frames: list[Image.Image] = [
-            sample_grid(images[:, step], columns, column_labels=labels if len(labels) == columns else ())
-            for step in range(steps)
+            sample_grid(images[:, step], columns, column_labels=above, background=GREY) for step in range(steps)
         ]
         return Exhibit(tuple(there_and_back(frames)), (0, steps - 1), figures)
-    gap = blank_images(1, start)
-    sheet = torch.cat([torch.cat([start, gap, row]) for row in images])
-    above = ["drawn", "", *[f"{value:+.3g}" if value else "0" for value in values.tolist()]]
-    picture = sample_grid(sheet, steps + 2, row_labels=labels, column_labels=above)
+    sheet = torch.cat([torch.cat([start, row]) for row in images])
+    above = ["start", *[f"{value:+.3g}" if value else "0" for value in values.tolist()]]
+    picture = sample_grid(sheet, steps + 1, row_labels=labels, column_labels=above, background=GREY, gaps=(1,))
     return Exhibit((picture,), figures=figures)
 
 

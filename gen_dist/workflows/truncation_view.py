@@ -10,7 +10,7 @@ from rich.table import Table
 
 from gen_dist.learner import Learner
 from gen_dist.sampling.draw import draw_samples
-from gen_dist.sampling.grids import sample_grid
+from gen_dist.sampling.grids import GREY, sample_grid
 from gen_dist.tuning.report.style import ACCENT, INK, SECOND, new_figure, styled
 from gen_dist.workflows.exhibit import Exhibit
 from gen_dist.workflows.truncation import TruncationPoint
@@ -42,11 +42,11 @@ def truncation_sheet(
     if moving:
         width = max(map(len, labels))
         frames = tuple(
-            sample_grid(images, column_labels=[label.ljust(width), "", "", ""])
+            sample_grid(images, column_labels=[label.ljust(width), "", "", ""], background=GREY)
             for images, label in zip(rows, labels, strict=True)
         )
         return Exhibit(frames, tuple(range(len(frames))), figures)
-    sheet = sample_grid(torch.cat(rows), SHOWN, row_labels=labels)
+    sheet = sample_grid(torch.cat(rows), SHOWN, row_labels=labels, background=GREY)
     return Exhibit((_stacked(_chart(points, anchors), sheet),), figures=figures)
 
 

@@ -10,7 +10,7 @@ from gen_dist.commands.explore.options import Log, Model
 from gen_dist.evaluation.protocol import Split
 from gen_dist.sampling.animation import is_moving
 from gen_dist.sampling.explore import completions
-from gen_dist.sampling.grids import sample_grid
+from gen_dist.sampling.grids import GREY, sample_grid
 from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.evaluate import load_model
 from gen_dist.workflows.exhibit import Exhibit, keep
@@ -60,6 +60,6 @@ def complete(
     known = dataset.spec.height // 2 if rows is None else rows
     sheet = completions(bundle.learner, images, num_rows=known, num_each=each, seed=seed, temperature=temperature)
     labels = ("image", "given", "completions", *[""] * (each - 1))
-    exhibit = Exhibit((sample_grid(sheet, each + 2, column_labels=labels),))
+    exhibit = Exhibit((sample_grid(sheet, each + 2, column_labels=labels, background=GREY),))
     console.print(f"{len(images)} images, {each} completions of each", soft_wrap=True)
     keep(exhibit, out, bundle=bundle, model=model, log=log, console=console)

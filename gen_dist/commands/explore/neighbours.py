@@ -23,7 +23,7 @@ def neighbours(
     data: str = "digits",
     num: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1_000,
     rows: int = 8,
-    nominal: float = 0.01,
+    nominal: float | None = None,
     extractor: ExtractorChoice = "auto",
     inception_weights: Path | None = None,
     seed: int = 0,
@@ -33,9 +33,9 @@ def neighbours(
 ) -> None:
     """Find the training images nearest to samples, in pixels and in features: has the model learned them by heart?
 
-    A sample is a near-copy if it lies nearer to a training image than 99 % of the validation images do (--nominal
-    0.01). So about 1 % of new real images count as near-copies, which the test split shows beside it; clearly more than
-    that among samples means copying. The sheet shows the most suspicious samples with their neighbours.
+    A sample is a near-copy if it lies nearer to a training image than 99 % of new real images do: half of those that
+    are held out for validation and test set this threshold. The other half shows that about 1 % of real images count as
+    near-copies too; clearly more among samples means copying. The sheet has the most suspicious samples.
 
     Examples:
         gen-dist explore neighbours runs/dcgan-28/bundle --data fashion --out neighbours.png
@@ -47,7 +47,8 @@ def neighbours(
         data: URI of the dataset that the model was trained on, or the built-in digits or polygons.
         num: samples to look at.
         rows: of the sheet, one for each sample.
-        nominal: share of new real images that count as near-copies.
+        nominal: share of new real images that count as near-copies; 0.01 when left out, or more where so few images are
+            held out that less than 5 would set the threshold.
         extractor: of features: auto takes a classifier for labelled data, random convolutions for other data.
         inception_weights: safetensors file, for --extractor inception.
         seed: of the samples.

@@ -11,7 +11,7 @@ from gen_dist.commands.explore.options import Log, Model
 from gen_dist.evaluation.protocol import Split
 from gen_dist.sampling.animation import is_moving
 from gen_dist.sampling.explore import reconstructions
-from gen_dist.sampling.grids import sample_grid
+from gen_dist.sampling.grids import GREY, sample_grid
 from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.evaluate import load_model
 from gen_dist.workflows.exhibit import Exhibit, keep
@@ -51,7 +51,7 @@ def reconstruct(
     images = dataset_of(data, console).read(split, limit=num, seed=seed).images
     rebuilt = reconstructions(bundle.learner, images, seed=seed)
     error = float((images.float() - rebuilt.float()).square().mean().sqrt())
-    sheet = sample_grid(torch.cat([images, rebuilt]), len(images), row_labels=("image", "model"))
+    sheet = sample_grid(torch.cat([images, rebuilt]), len(images), row_labels=("image", "model"), background=GREY)
     console.print(
         f"{len(images)} images above their reconstructions; root mean square error {error:.2f} of 255", soft_wrap=True
     )
