@@ -1,7 +1,7 @@
 """Does a model copy its training images? Nearest neighbours of samples, measured by those of images it never saw."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -111,26 +111,17 @@ def copy_report(
     threshold_images, real = _held_out(dataset, seed)
     if nominal is None:
         nominal = min(0.5, max(NOMINAL, LEAST_BELOW / len(threshold_images)))
-    sets = (samples, threshold_images, real)
-    found: dict[str, Neighbours] = {}
-    figures: dict[str, SpaceFigures] = {}
-    pixels = [images.flatten(1) for images in (train, *sets)]
-    per_pixel = 1.0 / math.sqrt(pixels[0].shape[1])
-    for space, (references, *queries), scale in _spaces(pixels, (train, *sets), extractor, per_pixel, tell):
-        neighbours = []
-        for name, rows in zip(("samples", "held-out images", "other held-out images"), queries, strict=True):
-            tell(f"{space}: nearest training images of {len(rows)} {name}")
-            neighbours.append(_scaled(nearest(rows, references, min(SHOWN_NEIGHBOURS, len(references))), scale))
-        of_samples, of_threshold, of_real = (part.distances[:, 0] for part in neighbours)
-        threshold = near_copy_distance(of_threshold, nominal)
-        figures[space] = SpaceFigures(
-            threshold=threshold,
-            samples=_share(near_copies(of_samples, threshold)),
-            real=_share(near_copies(of_real, threshold)),
-            median_samples=float(of_samples.median()),
-            median_real=float(of_real.median()),
-        )
-        found[space] = neighbours[0]
+    sets = (train, samples, threshold_images, real)
+    pixels = [images.flatten(1) for images in sets]
+    found, figures = {}, {}
+    found["pixels"], figures["pixels"] = _measured(
+        pixels, nominal, 1.0 / math.sqrt(pixels[0].shape[1]), lambda name: tell(f"nearest in pixels: {name}")
+    )
+    tell("features of all images")
+    features = [_features(extractor, images) for images in sets]
+    found["features"], figures["features"] = _measured(
+        features, nominal, 1.0, lambda name: tell(f"nearest in features: {name}")
+    )
     return CopyReport(
         samples=samples,
         pixels=found["pixels"],
@@ -234,25 +225,40 @@ def _held_out(dataset: Dataset, seed: int) -> tuple[UInt8[Tensor, "n c h w"], UI
     return images[0::2], images[1::2]
 
 
-def _spaces(
-    pixels: Sequence[Shaped[Tensor, "n d"]],
-    sets: Sequence[UInt8[Tensor, "n c h w"]],
-    extractor: Extractor,
-    per_pixel: float,
-    tell: Callable[[str], None],
-) -> Iterator[tuple[str, Sequence[Shaped[Tensor, "n d"]], float]]:
-    """Both spaces: its name, the rows of each set, and the unit of its distances."""
-    yield "pixels", pixels, per_pixel
-    tell("features of all images")
-    yield "features", [_features(extractor, images) for images in sets], 1.0
+def _measured(
+    sets: Sequence[Tensor], nominal: float, unit: float, tell: Callable[[str], None]
+) -> tuple[Neighbours, SpaceFigures]:
+    """The samples' neighbours and what they say, in one space.
+
+    Args:
+        sets: rows of the training images, the samples, the images that set the threshold, and those that test it.
+        nominal: share that the threshold lets through.
+        unit: factor on distances.
+        tell: told whose neighbours are looked for.
+    """
+    references, *queries = sets
+    neighbours = []
+    for name, rows in zip(("samples", "held-out images", "other held-out images"), queries, strict=True):
+
+        def report(share: float, name: str = name) -> None:
+            tell(f"{name}, {share:.0%}")
+
+        report(0.0)
+        found = nearest(rows, references, min(SHOWN_NEIGHBOURS, len(references)), report=report)
+        neighbours.append(Neighbours(found.distances * unit, found.indices))
+    of_samples, of_threshold, of_real = (part.distances[:, 0] for part in neighbours)
+    threshold = near_copy_distance(of_threshold, nominal)
+    return neighbours[0], SpaceFigures(
+        threshold=threshold,
+        samples=_share(near_copies(of_samples, threshold)),
+        real=_share(near_copies(of_real, threshold)),
+        median_samples=float(of_samples.median()),
+        median_real=float(of_real.median()),
+    )
 
 
 def _features(extractor: Extractor, images: UInt8[Tensor, "n c h w"]) -> Shaped[Tensor, "n f"]:
     return torch.cat([extractor.extract(chunk).features.float() for chunk in torch.split(images, IMAGES_PER_CHUNK)])
-
-
-def _scaled(found: Neighbours, scale: float) -> Neighbours:
-    return Neighbours(found.distances * scale, found.indices)
 
 
 def _nearest(report: CopyReport, space: str) -> Float64[Tensor, " n"]:

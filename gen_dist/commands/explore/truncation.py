@@ -10,13 +10,16 @@ from gen_dist.commands.explore.options import Log, Model
 from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.evaluation.protocol import Split
 from gen_dist.sampling.animation import is_moving
+from gen_dist.sampling.draw import draw_samples
+from gen_dist.workflows.curve_view import SHOWN, curve_sheet, curve_view
 from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.evaluate import DeviceChoice, chosen_device, load_model
 from gen_dist.workflows.exhibit import keep
 from gen_dist.workflows.extractor import ExtractorChoice, extractor_for
 from gen_dist.workflows.families import require
-from gen_dist.workflows.truncation import truncation_curve
-from gen_dist.workflows.truncation_view import truncation_sheet, truncation_view
+from gen_dist.workflows.temperature import temperature_curve
+
+SETTING = "temperature"
 
 
 def truncation(
@@ -68,7 +71,7 @@ def truncation(
     with console.status("judging real images") as status:
         evaluator = Evaluator(dataset, features, split=split, num_samples=num_samples, num_scored=0)
         anchors = evaluator.anchors()
-        points = truncation_curve(
+        points = temperature_curve(
             learner,
             evaluator,
             temperatures,
@@ -76,6 +79,7 @@ def truncation(
             seed=seed,
             report=lambda share: status.update(f"drew and judged {share:.0%} of the curve"),
         )
-        exhibit = truncation_sheet(learner, points, anchors, seed=seed, moving=moving)
-    console.print(truncation_view(points, anchors))
+        rows = [draw_samples(learner, SHOWN, seed=seed, temperature=temperature) for temperature in temperatures]
+    exhibit = curve_sheet(points, rows, anchors, setting=SETTING, moving=moving)
+    console.print(curve_view(points, anchors, setting=SETTING))
     keep(exhibit, out, bundle=bundle, model=model, log=log, console=console)
