@@ -4,6 +4,7 @@ from gen_dist.config import RunConfig
 from gen_dist.presets import (
     autoregressive,
     baseline,
+    biggan,
     boltzmann,
     classifier,
     composed,
@@ -21,6 +22,7 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for module in (
         gan,
+        biggan,
         vae,
         autoregressive,
         nade,
