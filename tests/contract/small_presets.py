@@ -28,6 +28,7 @@ from gen_dist.models.flow.ffjord import FFJORDConfig
 from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
+from gen_dist.models.gan.biggan import BigGANConfig
 from gen_dist.models.gan.dcgan import DCGANConfig
 from gen_dist.models.markov.gsn import GSNConfig
 from gen_dist.models.table import family_of
@@ -49,7 +50,7 @@ ROUNDS = 3
 def spec_of(name: str) -> DataSpec:
     """The images that a preset is for: the last part of its name is their size."""
     size = int(name.rsplit("-", 1)[1])
-    channels = 3 if size in (32, 64) else 1
+    channels = 3 if size in (32, 64, 128) else 1
     return DataSpec(channels=channels, height=size, width=size, class_names=tuple("abcde"))
 
 
@@ -85,6 +86,9 @@ def narrow(config: RunConfig) -> RunConfig:
     match config.model:
         case DCGANConfig():
             values = {"latent_dim": 6, "generator_channels": 8, "critic_channels": 8}
+        case BigGANConfig():
+            chunks = len(config.model.generator_multipliers)
+            values = {"latent_dim": 2 * chunks, "embedding_dim": 3, "generator_channels": 2, "critic_channels": 2}
         case LatentVariableConfig() | AutoencoderConfig():
             values = {"latent_dim": 4, "hidden": (8,) * len(config.model.hidden)}
             if isinstance(config.model, IAFVAEConfig):

@@ -33,6 +33,7 @@ STILL: dict[str, dict[str, str]] = {}
 # batch do so too, and the rest is noise that `without_noise` does not still.
 SEPARABLE: dict[str, dict[str, object]] = {
     "DCGANConfig": {"generator_normalization": "group", "critic_normalization": "none"},
+    "BigGANConfig": {"generator_normalization": "group"},
     "ConvNetConfig": {"dropout": 0.0, "max_shift": 0},
     "PixelCNNPlusPlusConfig": {"dropout": 0.0},
     "RealNVPConfig": {"normalization": "act"},

@@ -20,6 +20,7 @@ images without labels are possible, where z alone conditions.
 """
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -144,7 +145,7 @@ class BigGAN(Learner):
         super().__init__()
         self.config = config
         self.num_classes = data.num_classes if config.class_conditional else 0
-        self.truncation: float | None = None
+        self.threshold = math.inf
         self.game = Game(config.game)
         self.generator = Generator(
             data,
@@ -226,18 +227,18 @@ class BigGAN(Learner):
             for batch in batches:
                 self._fake(labels_of(batch, self.num_classes), len(batch))
 
-    def truncated(self, threshold: float | None) -> "BigGAN":
+    def truncated(self, threshold: float) -> "BigGAN":
         """The same networks (not a copy of them), drawing each entry of z again until it is within a threshold.
 
-        The truncation trick: small thresholds give better and more equal images. None and infinity change nothing.
+        The truncation trick: small thresholds give better images that are more alike. Infinity changes nothing.
 
         Raises:
             ValueError: the threshold is not positive.
         """
-        if threshold is not None and not threshold > 0.0:
-            raise ValueError(f"the threshold is {threshold}: it must be positive, or None for no truncation")
+        if not threshold > 0.0:
+            raise ValueError(f"the threshold is {threshold}: it must be positive; infinity is no truncation")
         view = copy.copy(self)
-        view.truncation = threshold
+        view.threshold = threshold
         return view
 
     def sample(
@@ -270,7 +271,7 @@ class BigGAN(Learner):
         weight = self.generator.projection.bias
         labels = labels_to_draw(num, condition, self.num_classes, weight.device)
         shape = (num, self.config.latent_dim)
-        noise = truncated_normal(shape, self.truncation, dtype=weight.dtype, device=weight.device)
+        noise = truncated_normal(shape, self.threshold, dtype=weight.dtype, device=weight.device)
         return self.generator.with_classes(noise, labels)
 
     def _fake(self, labels: Int64[Tensor, " b"] | None, num: int) -> Float[Tensor, "b c h w"]:

@@ -6,15 +6,13 @@ import torch
 from torch import Tensor
 
 
-def truncated_normal(
-    shape: tuple[int, ...], threshold: float | None, *, dtype: torch.dtype, device: torch.device
-) -> Tensor:
+def truncated_normal(shape: tuple[int, ...], threshold: float, *, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Standard normal numbers, those beyond the threshold drawn again until they are within it.
 
     Drawn from the global generator by the inverse of the distribution function, in float64, so that nothing waits for
-    the device; torch's `trunc_normal_` looks at every draw. None and infinity are `torch.randn`, bit for bit.
+    the device; torch's `trunc_normal_` looks at every draw. An infinite threshold gives `torch.randn`, bit for bit.
     """
-    if threshold is None or math.isinf(threshold):
+    if math.isinf(threshold):
         return torch.randn(shape, dtype=dtype, device=device)
     share = math.erf(threshold / math.sqrt(2.0))
     uniform = torch.rand(shape, dtype=torch.float64, device=device)
