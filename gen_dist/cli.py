@@ -52,6 +52,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "explore manifold", "gen_dist.commands.explore:manifold", "draw the plane of a two-dimensional latent space"
     ),
+    Command("explore translate", "gen_dist.commands.explore:translate", "translate images: sources beside results"),
     Command("probe", "gen_dist.commands.probe:probe", "how much of the classes a model's latents hold"),
     Command("report", "gen_dist.commands.report:report", "write the stability report of a study"),
     Command("registry list", "gen_dist.commands.registry:list_models", "list registered models and their aliases"),

@@ -316,6 +316,19 @@ class Classifies(Protocol):
     def features(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b f"]: ...
 
 
+@runtime_checkable
+class Matches(Protocol):
+    """Can say how well a caption fits an image. Captions are UTF-8 bytes as in `ImageBatch.captions`."""
+
+    def match(self, images: UInt8[Tensor, "n c h w"], captions: UInt8[Tensor, "m l"]) -> Float[Tensor, "n m"]:
+        """A score for every image with every caption; of two captions, the one that scores higher fits better."""
+        ...
+
+    def encode_captions(self, captions: UInt8[Tensor, "m l"]) -> Float[Tensor, "m e"]:
+        """One vector for each caption, differentiable in the weights."""
+        ...
+
+
 CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("samples", Samples),
     ("scores", Scores),
@@ -325,6 +338,7 @@ CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("truncates", Truncates),
     ("translates", Translates),
     ("classifies", Classifies),
+    ("matches", Matches),
 )
 
 

@@ -7,9 +7,11 @@ import torch
 import tyro
 from rich.console import Console
 
+from gen_dist.evaluation.fidelity import fidelity
 from gen_dist.evaluation.protocol import Split
 from gen_dist.sampling.explore import completions, latent_plane, reconstructions
 from gen_dist.sampling.grids import save_grid
+from gen_dist.sampling.translate import translation_sheet, translations
 from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.evaluate import load_model
 
@@ -85,6 +87,47 @@ def reconstruct(
     save_grid(torch.cat([images, rebuilt]), out, columns=len(images))
     error = (images.float() - rebuilt.float()).square().mean().sqrt()
     print(f"{len(images)} images above their reconstructions in {out}; root mean square error {error:.2f} of 255")
+
+
+def translate(
+    model: Annotated[str, tyro.conf.Positional],
+    *,
+    data: str,
+    split: Split = "test",
+    num: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8,
+    seed: int = 0,
+    out: Path = Path("translations.png"),
+) -> None:
+    """Let a model that makes one image from another translate the sources of a dataset.
+
+    A row of the sheet holds a source, what the model made of it and, where sources and images are pairs, the image
+    that it should have made.
+
+    Examples:
+        gen-dist explore translate runs/pix2pix-28/bundle --data shoes --out translations.png
+
+        gen-dist explore translate runs/cyclegan-28/bundle --data s3://bucket/horses -n 16
+
+    Args:
+        model: a folder or s3:// prefix that holds a bundle, or models:/name@alias.
+        data: URI of a dataset with sources (a folder or s3://bucket/prefix).
+        split: that the sources are taken from.
+        num: sources to translate.
+        seed: of the choice of sources, and of noise if the model draws any.
+        out: PNG file.
+    """
+    dataset = dataset_of(data, Console(stderr=True))
+    pairs = dataset.read(split, limit=num, seed=seed)
+    if pairs.sources is None or dataset.spec.source is None:
+        raise ValueError(f"{dataset.uri} has no sources to translate: import it with them (`gen-dist import --help`)")
+    made = translations(load_model(model).learner, pairs.sources, seed=seed)
+    sheet, together = translation_sheet(made, pairs, dataset.spec)
+    save_grid(sheet, out, columns=together)
+    text = f"{len(made)} sources beside their translations in {out}"
+    if dataset.spec.source.paired:
+        figures = fidelity(made, pairs.images)
+        text += f"; L1 {figures['l1']:.2f} of 255, PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}"
+    print(text)
 
 
 def manifold(

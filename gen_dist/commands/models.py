@@ -19,7 +19,7 @@ from gen_dist.types import DataSpec
 
 # What a family can do does not depend on the data; the first of these that its preset accepts is built to ask it.
 PROBES = tuple(
-    DataSpec(channels=channels, height=size, width=size, class_names=tuple("0123456789"))
+    DataSpec(channels=channels, height=size, width=size, class_names=tuple("0123456789"), caption_bytes=64)
     for channels, size in ((1, 8), (1, 28), (1, 32), (3, 32), (3, 64), (3, 128))
 )
 
@@ -33,7 +33,8 @@ def models(
 
     Capabilities: *samples* draws images, *scores* gives the log-probability of an image, *encodes* and *decodes* map
     between images and latent vectors, *completes* continues images whose upper part is given, *classifies* gives class
-    logits. The last part of a preset's name is the size of the images that it is made for.
+    logits, *matches* says how well a caption fits an image. The last part of a preset's name is the size of the images
+    that it is made for.
 
     Example:
         gen-dist models

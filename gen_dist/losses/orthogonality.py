@@ -22,6 +22,10 @@ def filter_overlap(weights: Sequence[Tensor]) -> Float[Tensor, ""]:
         parts = []
         for weight in weights:
             rows = weight.flatten(1)
-            products = rows @ rows.t()
-            parts.append((products - torch.diag(products.diagonal())).square().sum())
+            if len(rows) <= rows.shape[1]:
+                products = rows @ rows.t()
+                parts.append((products - torch.diag(products.diagonal())).square().sum())
+            else:  # W W^T is as long as W^T W, which is smaller: 20 x 20 where a latent enters 24,576 outputs
+                lengths = rows.square().sum(dim=1)
+                parts.append((rows.t() @ rows).square().sum() - lengths.square().sum())
         return torch.stack(parts).sum()

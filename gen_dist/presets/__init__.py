@@ -11,9 +11,11 @@ from gen_dist.presets import (
     ffjord,
     flow,
     gan,
+    gan_families,
     made,
     markov,
     nade,
+    translation,
     vae,
 )
 from gen_dist.presets.preset import Preset
@@ -22,6 +24,8 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for module in (
         gan,
+        gan_families,
+        translation,
         biggan,
         vae,
         autoregressive,

@@ -177,7 +177,8 @@ class Lead:
     def _tell_evaluation(self, row: Row, learner: Learner, progress: RunProgress) -> None:
         progress.evaluation(row)
         self._log({name: value for name, value in row.items() if name != "seconds"})
-        picture = sample_sheet(learner)
+        assert self.job.judging is not None, "fit evaluates only with a judge"
+        picture = sample_sheet(learner, self.dataset, self.job.judging.split)
         if picture is not None:
             key = f"{SAMPLES}/{int(row['samples_seen']):012d}.png"
             self.tracker.log_image(picture.image, key)

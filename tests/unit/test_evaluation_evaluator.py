@@ -172,7 +172,7 @@ def test_scoring_can_be_limited_or_left_out(digits: Dataset) -> None:
 def test_what_can_not_be_judged_is_refused(evaluator: Evaluator, digits: Dataset) -> None:
     with pytest.raises(ValueError, match=r"draws images of \(1, 4, 4\).*has \(1, 8, 8\)"):
         evaluator.evaluate(Replay(torch.zeros(3, 1, 4, 4, dtype=torch.uint8)), ema=False)
-    with pytest.raises(ValueError, match="Mute can neither draw nor score images"):
+    with pytest.raises(ValueError, match="Mute can neither draw, translate nor score images"):
         evaluator.evaluate(Mute(), ema=False)
     with pytest.raises(ValueError, match="nearest_k is 500"):
         Evaluator(digits, RandomExtractor(digits.spec), nearest_k=500)

@@ -34,14 +34,15 @@ from gen_dist.losses.orthogonality import filter_overlap
 from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.gan.biggan_networks import Critic, Generator, check_halvings
 from gen_dist.models.gan.game import Game, GameConfig, OfImages
+from gen_dist.models.gan.generating import dtype_of, normal_latents, render, standing_statistics
 from gen_dist.models.gan.truncated_normal import truncated_normal
+from gen_dist.models.gan.unconditional import adversarial_players, check_ema_decay
 from gen_dist.models.labels import labels_of, labels_to_draw
 from gen_dist.models.paper import Paper
 from gen_dist.nn.conditional_normalization import BareNormalization
 from gen_dist.nn.spectral import largest_singular_values
-from gen_dist.nn.standing_statistics import standing_statistics
-from gen_dist.optimization import Adam, OptimizerConfig
-from gen_dist.types import DataSpec, ImageBatch, from_signed, to_signed
+from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
+from gen_dist.types import DataSpec, ImageBatch, to_signed
 
 PAPER = Paper(
     title="Large Scale GAN Training for High Fidelity Natural Image Synthesis",
@@ -74,6 +75,7 @@ class BigGANConfig:
         num_singular_values: that are followed in each layer, and reported.
         generator_optimizer: of the generator.
         critic_optimizer: of the critic.
+        schedule: of both learning rates.
         ema_decay: of the generator's average that is evaluated instead of its weights, or None.
     """
 
@@ -93,6 +95,7 @@ class BigGANConfig:
     num_singular_values: int = 1
     generator_optimizer: OptimizerConfig = Adam(learning_rate=5e-5, betas=(0.0, 0.999))
     critic_optimizer: OptimizerConfig = Adam(learning_rate=2e-4, betas=(0.0, 0.999))
+    schedule: LearningRateSchedule = CONSTANT
     ema_decay: float | None = 0.9999
 
     def __post_init__(self) -> None:
@@ -115,8 +118,7 @@ class BigGANConfig:
             )
         if not 0.0 <= self.orthogonal_weight < float("inf"):
             raise ValueError(f"model.orthogonal_weight is {self.orthogonal_weight}: it must be 0 or more, and finite")
-        if self.ema_decay is not None and not 0.0 <= self.ema_decay < 1.0:
-            raise ValueError(f"model.ema_decay is {self.ema_decay}: it must lie in [0, 1), or be None for no average")
+        check_ema_decay(self.ema_decay)
 
     def build(self, data: DataSpec) -> "BigGAN":
         """Both networks for such images, with fresh weights from torch's global generator.
@@ -171,13 +173,7 @@ class BigGAN(Learner):
     @property
     def players(self) -> Mapping[str, Player]:
         """The critic, and the generator with its moving average."""
-        config = self.config
-        return {
-            "critic": Player(module=self.critic, optimizer=config.critic_optimizer),
-            "generator": Player(
-                module=self.generator, optimizer=config.generator_optimizer, ema_decay=config.ema_decay
-            ),
-        }
+        return adversarial_players(self.config, self.critic, self.generator)
 
     @property
     def phases(self) -> Sequence[Phase]:
@@ -191,18 +187,12 @@ class BigGAN(Learner):
 
     def critic_signal(self, batch: ImageBatch, context: Context) -> Loss:
         """How the critic should move to tell these images from as many generated ones of the same classes."""
-        labels = labels_of(batch, self.num_classes)
-        with torch.no_grad():
-            fake = self._fake(labels, len(batch))
-        loss = self.game.critic_loss(self._score(labels), to_signed(batch.images, self._dtype), fake, context)
+        loss = self.game.critic_loss(*self._trio(batch), context)
         return Loss(loss.value, {**loss.metrics, **self._singular_values(self.critic)}, loss.statistics)
 
     def penalty_signal(self, batch: ImageBatch, context: Context) -> Loss:
         """How the critic should move to flatten its slopes, where that has steps of its own."""
-        labels = labels_of(batch, self.num_classes)
-        with torch.no_grad():
-            fake = self._fake(labels, len(batch))
-        return self.game.penalty_loss(self._score(labels), to_signed(batch.images, self._dtype), fake, context)
+        return self.game.penalty_loss(*self._trio(batch), context)
 
     def generator_signal(self, batch: ImageBatch, context: Context) -> Loss:
         """How the generator should move to raise the critic's score of its images, and to keep its filters apart."""
@@ -218,14 +208,12 @@ class BigGAN(Learner):
         """What the game does after a step."""
         self.game.settle(player, self.critic, statistics)
 
-    @torch.no_grad()
     def finalise(self, batches: Sequence[ImageBatch]) -> None:
         """Standing statistics for the averaged weights, from noise and the classes of `batches`."""
-        if not batches:
-            return
-        with standing_statistics(self.generator):
-            for batch in batches:
-                self._fake(labels_of(batch, self.num_classes), len(batch))
+        if batches:
+            with standing_statistics(self.generator):
+                for batch in batches:
+                    self._fake(labels_of(batch, self.num_classes), len(batch))
 
     def truncated(self, threshold: float) -> "BigGAN":
         """The same networks (not a copy of them), drawing each entry of z again until it is within a threshold.
@@ -257,14 +245,9 @@ class BigGAN(Learner):
         """z, truncated if the model is, and after it the embeddings of classes drawn in equal shares."""
         return self._draw(num, None)
 
-    @torch.no_grad()
     def decode(self, latents: Float[Tensor, "n l"]) -> UInt8[Tensor, "n c h w"]:
         """The generator's images, in evaluation mode. A class is a point like any other: between two lie mixtures."""
-        was_training = self.generator.training
-        self.generator.eval()
-        images = from_signed(self.generator(latents.to(self._dtype)))
-        self.generator.train(was_training)
-        return images
+        return render(self.generator, latents.to(self._dtype))
 
     @torch.no_grad()
     def _draw(self, num: int, condition: Tensor | None) -> Float[Tensor, "n l"]:
@@ -274,11 +257,17 @@ class BigGAN(Learner):
         noise = truncated_normal(shape, self.threshold, dtype=weight.dtype, device=weight.device)
         return self.generator.with_classes(noise, labels)
 
+    def _trio(self, batch: ImageBatch) -> tuple[OfImages, Tensor, Tensor]:
+        """The critic for the batch's classes, its images, and generated ones of the same classes without a graph."""
+        labels = labels_of(batch, self.num_classes)
+        with torch.no_grad():
+            fake = self._fake(labels, len(batch))
+        return self._score(labels), to_signed(batch.images, self._dtype), fake
+
     def _fake(self, labels: Int64[Tensor, " b"] | None, num: int) -> Float[Tensor, "b c h w"]:
         """Generated images of these classes, for training: z is never truncated there."""
-        weight = self.generator.projection.bias
-        noise = torch.randn(num, self.config.latent_dim, dtype=weight.dtype, device=weight.device)
-        images: Tensor = self.generator(self.generator.with_classes(noise, labels)).to(weight.dtype)
+        noise = normal_latents(self.generator, num, self.config.latent_dim)
+        images: Tensor = self.generator(self.generator.with_classes(noise, labels)).to(self._dtype)
         return images
 
     def _score(self, labels: Int64[Tensor, " b"] | None) -> OfImages:
@@ -295,4 +284,4 @@ class BigGAN(Learner):
 
     @property
     def _dtype(self) -> torch.dtype:
-        return self.generator.projection.bias.dtype
+        return dtype_of(self.generator)

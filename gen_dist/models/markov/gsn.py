@@ -9,7 +9,7 @@ Departures: Adam instead of gradient descent with momentum; scores by CSL instea
 | symbol | name here |
 |---|---|
 | C(X~ given X), the corruption | `corrupt` |
-| H_t+1 = f(X~_t, Z_t, H_t) (Eq. 4), here two layers with tied weights (Fig. 3) | `update_first`, `update_second` |
+| H_t+1 = f(X~_t, Z_t, H_t), here two layers with tied weights | `update_first`, `update_second` |
 | P(X given H) | a sigmoid of `reconstruct` |
 | walkback (Sec. 3.4) | `walkback_steps` updates with a reconstruction each |
 """
