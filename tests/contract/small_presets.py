@@ -228,8 +228,8 @@ def start(name: str, *, double: bool = False, model: Mapping[str, Any] | None = 
 def founded(training: Training) -> Training:
     """The same, with what would stand still at first brought to move.
 
-    The first model of a two-stage family is initialised from data, or all images would have one code. Attention attends:
-    a gain of 0 has no gradient for the layers behind it.
+    The first model of a two-stage family is initialised from data, or all images would have one code. Attention
+    attends: a gain of 0 leaves the layers behind it without a gradient.
     """
     learner = training.state.learner
     for module in learner.modules():
