@@ -260,6 +260,15 @@ class Completes(Protocol):
         ...
 
 
+@runtime_checkable
+class Truncates(Protocol):
+    """Can draw latents without their tails: better images that are more alike (the truncation trick)."""
+
+    def truncated(self, threshold: float) -> Learner:
+        """The same weights, not a copy of them, drawing within a positive threshold; infinity is the model as it is."""
+        ...
+
+
 ConditionKind = Literal["none", "label", "caption"]
 
 
@@ -326,6 +335,7 @@ CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("encodes", Encodes),
     ("decodes", Decodes),
     ("completes", Completes),
+    ("truncates", Truncates),
     ("translates", Translates),
     ("classifies", Classifies),
     ("matches", Matches),

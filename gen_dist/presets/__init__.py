@@ -4,6 +4,7 @@ from gen_dist.config import RunConfig
 from gen_dist.presets import (
     autoregressive,
     baseline,
+    biggan,
     boltzmann,
     classifier,
     composed,
@@ -25,6 +26,7 @@ PRESETS: dict[str, Preset] = {
         gan,
         gan_families,
         translation,
+        biggan,
         vae,
         autoregressive,
         nade,

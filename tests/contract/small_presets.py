@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gen_dist.config import RunConfig, override
 from gen_dist.distributed.seeding import seeded
@@ -30,6 +30,7 @@ from gen_dist.models.flow.ffjord import FFJORDConfig
 from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
+from gen_dist.models.gan.biggan import BigGANConfig
 from gen_dist.models.gan.cyclegan import CycleGANConfig
 from gen_dist.models.gan.dcgan import ConvolutionalGANConfig
 from gen_dist.models.gan.original import OriginalGANConfig
@@ -41,6 +42,7 @@ from gen_dist.models.vae.autoencoder import AutoencoderConfig
 from gen_dist.models.vae.iaf import IAFVAEConfig
 from gen_dist.models.vae.settings import LatentVariableConfig
 from gen_dist.models.vae.vqvae import VQVAEConfig
+from gen_dist.nn.attention import SelfAttention
 from gen_dist.presets import PRESETS, preset
 from gen_dist.training.checkpoint import capture
 from gen_dist.training.settings import TrainingConfig
@@ -145,6 +147,11 @@ def narrow(config: RunConfig) -> RunConfig:
             values |= {"patch_size": min(34, config.model.patch_size)}
         case OriginalGANConfig():
             values = {"latent_dim": 6, "generator_hidden": (12, 12), "critic_hidden": (8, 8), "critic_pieces": 2}
+        case BigGANConfig():
+            chunks = len(config.model.generator_multipliers)
+            values = {"latent_dim": 2 * chunks, "embedding_dim": 3, "generator_channels": 2, "critic_channels": 2}
+            if config.model.attention_size is not None:
+                values["attention_size"] = min(16, config.model.attention_size)
         case LatentVariableConfig() | AutoencoderConfig():
             values = {"latent_dim": 4, "hidden": (8,) * len(config.model.hidden)}
             if isinstance(config.model, IAFVAEConfig):
@@ -219,8 +226,15 @@ def start(name: str, *, double: bool = False, model: Mapping[str, Any] | None = 
 
 
 def founded(training: Training) -> Training:
-    """The same; the first model of a two-stage family is initialised from data, or all images would have one code."""
+    """The same, with what would stand still at first brought to move.
+
+    The first model of a two-stage family is initialised from data, or all images would have one code. Attention
+    attends: a gain of 0 leaves the layers behind it without a gradient.
+    """
     learner = training.state.learner
+    for module in learner.modules():
+        if isinstance(module, SelfAttention):
+            nn.init.constant_(module.gain, 0.5)
     if isinstance(learner, BuildsOn):
         with seeded(0), torch.no_grad():
             learner.foundation.prepare(training.stream.take(0, MadeUpImages.num_images))

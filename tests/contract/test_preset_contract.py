@@ -43,6 +43,7 @@ SEPARABLE: dict[str, dict[str, object]] = {
     "ConditionalGANConfig": {"generator_normalization": "group"},
     "OriginalGANConfig": {"input_dropout": 0.0, "hidden_dropout": 0.0},
     "ResNetGANConfig": {"generator_normalization": "group"},
+    "BigGANConfig": {"generator_normalization": "group"},
     "ConvNetConfig": {"dropout": 0.0, "max_shift": 0},
     "PixelCNNPlusPlusConfig": {"dropout": 0.0},
     "RealNVPConfig": {"normalization": "act"},
