@@ -2,6 +2,7 @@
 
 from gen_dist.config import RunConfig
 from gen_dist.models.gan.dcgan import DCGANConfig
+from gen_dist.models.gan.game import GameConfig
 from gen_dist.optimization import Adam, RMSprop
 from gen_dist.presets.preset import Preset
 from gen_dist.training.settings import TrainingConfig
@@ -30,8 +31,7 @@ def wgan_gp_8() -> RunConfig:
     """For 8x8 digits: two critic steps, which give more for the same time than the paper's five."""
     optimizer = Adam(learning_rate=2e-3, betas=(0.5, 0.9))
     model = DCGANConfig(
-        objective="wasserstein-gp",
-        critic_updates=2,
+        game=GameConfig(objective="wasserstein-gp", critic_updates=2),
         latent_dim=32,
         generator_channels=32,
         critic_channels=32,
@@ -56,8 +56,7 @@ def wgan_gp_28() -> RunConfig:
     """For 28x28 grey images: the settings of Gulrajani et al. 2017 (arXiv:1704.00028, Algorithm 1)."""
     optimizer = Adam(learning_rate=1e-4, betas=(0.0, 0.9))
     model = DCGANConfig(
-        objective="wasserstein-gp",
-        critic_updates=5,
+        game=GameConfig(objective="wasserstein-gp", critic_updates=5),
         latent_dim=64,
         generator_channels=64,
         critic_channels=64,
@@ -73,12 +72,10 @@ def wgan_28() -> RunConfig:
     """For 28x28 grey images: weight clipping with the settings of Arjovsky et al. 2017 (arXiv:1701.07875)."""
     optimizer = RMSprop(learning_rate=5e-5)
     model = DCGANConfig(
-        objective="wasserstein-clip",
-        critic_updates=5,
+        game=GameConfig(objective="wasserstein-clip", critic_updates=5, clip_value=0.01),
         latent_dim=64,
         generator_channels=64,
         critic_channels=64,
-        clip_value=0.01,
         generator_optimizer=optimizer,
         critic_optimizer=optimizer,
     )

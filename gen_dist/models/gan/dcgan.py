@@ -15,7 +15,7 @@ is built in; the latent is Gaussian, not uniform; normalisation and objective ar
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
@@ -23,9 +23,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from gen_dist.learner import Context, Learner, Loss, Phase, Player
-from gen_dist.losses.adversarial import Objective, critic_accuracy, critic_loss, generator_loss
-from gen_dist.losses.penalties import gradient_penalty
 from gen_dist.models.checks import check_at_least_one
+from gen_dist.models.gan.game import Game, GameConfig
 from gen_dist.models.paper import Paper
 from gen_dist.nn.normalization import Normalization, constrained, needs_bias, normalization_layer
 from gen_dist.nn.resample import num_halvings
@@ -47,8 +46,7 @@ class DCGANConfig:
     """Settings of a DCGAN.
 
     Attributes:
-        objective: the game that the two networks play; see `gen_dist/losses/adversarial.py`.
-        critic_updates: critic steps for each generator step, k in Goodfellow et al. 2014, n_critic in the WGAN paper.
+        game: what the two networks minimise, how often they move, and what keeps them stable.
         latent_dim: length of z.
         generator_channels: channels at half the image's size; they double with every halving below that.
         critic_channels: the same for the critic.
@@ -56,15 +54,12 @@ class DCGANConfig:
         generator_normalization: of all layers but the last.
         critic_normalization: of all layers but the first and the last ("spectral": of all layers).
         initial_std: standard deviation of the first weights, or None for He initialisation.
-        penalty_weight: of the gradient penalty; only "wasserstein-gp" uses it.
-        clip_value: largest size of a critic's weight; only "wasserstein-clip" uses it.
         generator_optimizer: of the generator.
         critic_optimizer: of the critic.
         ema_decay: of the generator's average that is evaluated instead of its weights, or None.
     """
 
-    objective: Objective = "non-saturating"
-    critic_updates: int = 1
+    game: GameConfig = field(default_factory=GameConfig)
     latent_dim: int = 100
     generator_channels: int = 128
     critic_channels: int = 128
@@ -72,26 +67,17 @@ class DCGANConfig:
     generator_normalization: Normalization = "batch"
     critic_normalization: Normalization = "batch"
     initial_std: float | None = 0.02
-    penalty_weight: float = 10.0
-    clip_value: float = 0.01
     generator_optimizer: OptimizerConfig = _PAPER_OPTIMIZER
     critic_optimizer: OptimizerConfig = _PAPER_OPTIMIZER
     ema_decay: float | None = 0.999
 
     def __post_init__(self) -> None:
-        check_at_least_one(self, "critic_updates", "latent_dim", "generator_channels", "critic_channels", "base_size")
-        for name in ("penalty_weight", "clip_value", "initial_std"):
-            value = getattr(self, name)
-            if value is not None and not 0.0 < value < float("inf"):
-                raise ValueError(f"model.{name} is {value}: it must be a positive, finite number")
+        check_at_least_one(self, "latent_dim", "generator_channels", "critic_channels", "base_size")
+        if self.initial_std is not None and not 0.0 < self.initial_std < float("inf"):
+            raise ValueError(f"model.initial_std is {self.initial_std}: it must be a positive, finite number")
         if self.ema_decay is not None and not 0.0 <= self.ema_decay < 1.0:
             raise ValueError(f"model.ema_decay is {self.ema_decay}: it must lie in [0, 1), or be None for no average")
-        if self.objective == "wasserstein-gp" and self.critic_normalization == "batch":
-            raise ValueError(
-                'model.critic_normalization is "batch" with the objective "wasserstein-gp": the penalty is on the '
-                "slope of one image's score, and batch normalisation makes that score depend on the other images; "
-                'choose "group", "spectral" or "none"'
-            )
+        self.game.check_critic_normalization(self.critic_normalization)
 
     def build(self, data: DataSpec) -> "DCGAN":
         """Both networks for such images, with fresh weights from torch's global generator.
@@ -109,6 +95,7 @@ class DCGAN(Learner):
     def __init__(self, config: DCGANConfig, data: DataSpec) -> None:
         super().__init__()
         self.config = config
+        self.game = Game(config.game)
         self.generator = _generator(config, data)
         self.critic = _critic(config, data)
 
@@ -126,48 +113,24 @@ class DCGAN(Learner):
     @property
     def phases(self) -> Sequence[Phase]:
         """Critic steps, each on a fresh batch, then one generator step."""
-        return (
-            Phase(name="critic", player="critic", signal=self.critic_signal, repeats=self.config.critic_updates),
-            Phase(name="generator", player="generator", signal=self.generator_signal),
-        )
+        return self.game.phases(self.critic_signal, self.penalty_signal, self.generator_signal)
 
     def critic_signal(self, batch: ImageBatch, context: Context) -> Loss:
         """How the critic should move to tell these images from as many generated ones."""
-        objective = self.config.objective
-        real = to_signed(batch.images, self._dtype)
-        with torch.no_grad():
-            fake = self.generator(self.draw_latents(len(batch))).to(self._dtype)
-        real_scores, fake_scores = self._scores(real), self._scores(fake)
-        loss = critic_loss(objective, real_scores, fake_scores)
-        metrics: dict[str, Tensor] = {}
-        if objective == "wasserstein-gp":
-            penalty = gradient_penalty(self.critic, real, fake)
-            loss = loss + self.config.penalty_weight * penalty
-            metrics["penalty"] = penalty.detach()
-        with torch.no_grad():
-            real_accuracy, fake_accuracy = critic_accuracy(objective, real_scores, fake_scores)
-            metrics |= {
-                "real_score": real_scores.mean(),
-                "fake_score": fake_scores.mean(),
-                "real_accuracy": real_accuracy,
-                "fake_accuracy": fake_accuracy,
-                "real_diversity": diversity(real),
-                "fake_diversity": diversity(fake),
-            }
-        return Loss(loss, metrics)
+        return self.game.critic_loss(self._scores, *self._pair(batch), context)
+
+    def penalty_signal(self, batch: ImageBatch, context: Context) -> Loss:
+        """How the critic should move to be less steep, where that has steps of its own."""
+        return self.game.penalty_loss(self._scores, *self._pair(batch), context)
 
     def generator_signal(self, batch: ImageBatch, context: Context) -> Loss:
         """How the generator should move to raise the critic's score of its images."""
-        fake_scores = self._scores(self.generator(self.draw_latents(len(batch))))
-        return Loss(generator_loss(self.config.objective, fake_scores))
+        fake = self.generator(self.draw_latents(len(batch)))
+        return self.game.generator_loss(self._scores, self._real(batch), fake, context, self._features)
 
-    @torch.no_grad()
     def settle(self, player: str, statistics: Mapping[str, Tensor]) -> None:
-        """Clip the critic's weights (Arjovsky et al. 2017, Algorithm 1, line 7)."""
-        if player == "critic" and self.config.objective == "wasserstein-clip":
-            limit = self.config.clip_value
-            for parameter in self.critic.parameters():
-                parameter.clamp_(-limit, limit)
+        """What the game asks for after a step."""
+        self.game.settle(player, self.critic, statistics)
 
     @torch.no_grad()
     def finalise(self, batches: Sequence[ImageBatch]) -> None:
@@ -222,15 +185,24 @@ class DCGAN(Learner):
     def _dtype(self) -> torch.dtype:
         return next(self.generator.parameters()).dtype
 
+    def _real(self, batch: ImageBatch) -> Tensor:
+        return to_signed(batch.images, self._dtype)
+
+    def _pair(self, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Real images, and as many generated ones without a graph."""
+        with torch.no_grad():
+            fake = self.generator(self.draw_latents(len(batch))).to(self._dtype)
+        return self._real(batch), fake
+
+    def _features(self, images: Tensor) -> Tensor:
+        """What the critic's last layer reads."""
+        features: Tensor = self.critic[:-1](images).to(self._dtype)
+        return features
+
     def _scores(self, images: Tensor) -> Tensor:
         """One raw output per image, in the parameters' precision whatever autocast made of it."""
         scores: Tensor = self.critic(images).squeeze(1).to(self._dtype)
         return scores
-
-
-def diversity(images: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-    """Standard deviation over the batch, averaged over pixels; a generator that always makes one image has 0."""
-    return images.std(dim=0, correction=0).mean()
 
 
 def _generator(config: DCGANConfig, data: DataSpec) -> nn.Sequential:
@@ -268,8 +240,7 @@ def _critic(config: DCGANConfig, data: DataSpec) -> nn.Sequential:
             nn.LeakyReLU(0.2),
         ]
     # A Wasserstein critic's zero means nothing: its last bias would have a gradient of exactly zero.
-    has_zero = config.objective not in ("wasserstein-clip", "wasserstein-gp")
-    last = nn.Linear(channels * (data.height >> depth) * (data.width >> depth), 1, bias=has_zero)
+    last = nn.Linear(channels * (data.height >> depth) * (data.width >> depth), 1, bias=config.game.has_zero)
     return nn.Sequential(*layers, nn.Flatten(), constrained(kind, _initialised(config, last)))
 
 
