@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Make the bucket of BUCKET_URI (s3://name) in an object store that may still be starting; for stores without a console.
+"""Make the bucket of BUCKET_URI (s3://name), in an object store that may still be starting.
 
 AWS_ENDPOINT_URL and the keys come from the environment.
 """

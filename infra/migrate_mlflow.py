@@ -34,8 +34,8 @@ def main(uri: str) -> None:
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-    subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", uri], check=True)
-    subprocess.run([sys.executable, "-m", "mlflow.server.auth", "db", "upgrade", "--url", uri], check=True)
+    for command in (["mlflow", "db", "upgrade", uri], ["mlflow.server.auth", "db", "upgrade", "--url", uri]):
+        subprocess.run([sys.executable, "-m", *command], check=True)  # noqa: S603  our own interpreter, no shell
     connection.close()
     print("the database is up to date")
 
