@@ -9,19 +9,19 @@ import subprocess
 import sys
 import time
 
-import psycopg2
+import psycopg
 
 LOCK = 0x67656E64  # any number that nobody else locks in this database
 WAIT_SECONDS = 120.0
 
 
-def connect(uri: str) -> "psycopg2.extensions.connection":
+def connect(uri: str) -> psycopg.Connection:
     """The database, as soon as it answers: it may be starting too."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            return psycopg2.connect(uri, connect_timeout=10)
-        except psycopg2.OperationalError as error:
+            return psycopg.connect(uri, connect_timeout=10, autocommit=True)
+        except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
                 raise
             print(f"waiting for the database: {str(error).strip()}", flush=True)
@@ -31,9 +31,7 @@ def connect(uri: str) -> "psycopg2.extensions.connection":
 def main(uri: str) -> None:
     """Migrate MLflow's tables, then those of its users."""
     connection = connect(uri)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+    connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
     for command in (["mlflow", "db", "upgrade", uri], ["mlflow.server.auth", "db", "upgrade", "--url", uri]):
         subprocess.run([sys.executable, "-m", *command], check=True)  # noqa: S603  our own interpreter, no shell
     connection.close()
