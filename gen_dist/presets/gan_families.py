@@ -23,7 +23,7 @@ def gan_8() -> RunConfig:
         critic_optimizer=optimizer,
         ema_decay=0.999,
     )
-    return RunConfig(model=model, training=TrainingConfig(images=1_000_000, batch_size=100))
+    return RunConfig(model=model, training=TrainingConfig(images=250_000, batch_size=100))
 
 
 def gan_28() -> RunConfig:
@@ -43,7 +43,7 @@ def wgan_gp_resnet_8() -> RunConfig:
         generator_optimizer=optimizer,
         critic_optimizer=optimizer,
     )
-    return RunConfig(model=model, training=TrainingConfig(images=150_000, batch_size=64))
+    return RunConfig(model=model, training=TrainingConfig(images=60_000, batch_size=64))
 
 
 def wgan_gp_resnet_28() -> RunConfig:
@@ -139,7 +139,7 @@ def _conditional_8(conditioning: Conditioning) -> RunConfig:
         generator_optimizer=optimizer,
         critic_optimizer=optimizer,
     )
-    return RunConfig(model=model, training=TrainingConfig(images=200_000, batch_size=64))
+    return RunConfig(model=model, training=TrainingConfig(images=100_000, batch_size=64))
 
 
 def _conditional_28(conditioning: Conditioning, game: GameConfig) -> RunConfig:

@@ -235,7 +235,8 @@ class Scoring:
         scores, logits = self.critic(images, self.labels)
         if logits is not None:
             self.logits.append(logits.to(self.dtype))
-        return scores.to(self.dtype)
+        raw: Tensor = scores.to(self.dtype)
+        return raw
 
     def features(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f"]:
         """What the critic's last layers read."""

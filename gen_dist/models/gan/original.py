@@ -103,7 +103,8 @@ class Maxout(nn.Module):
 
     def forward(self, values: Float[Tensor, "b i"]) -> Float[Tensor, "b u"]:
         """The maxima."""
-        return self.linear(values).unflatten(1, (-1, self.pieces)).amax(dim=2)
+        maxima: Tensor = self.linear(values).unflatten(1, (-1, self.pieces)).amax(dim=2)
+        return maxima
 
 
 def _generator(config: OriginalGANConfig, data: DataSpec) -> nn.Sequential:

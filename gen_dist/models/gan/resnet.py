@@ -135,11 +135,10 @@ class ResidualBlock(nn.Module):
             values = F.interpolate(values, scale_factor=2.0, mode="nearest")
             images = F.interpolate(images, scale_factor=2.0, mode="nearest")
         values = self.convolution2(self.between(self.convolution1(values)))
-        if self.resample != "down":
-            return self.shortcut(images) + values
         if self.first:
-            return self.shortcut(F.avg_pool2d(images, 2)) + F.avg_pool2d(values, 2)
-        return F.avg_pool2d(self.shortcut(images) + values, 2)
+            images, values = F.avg_pool2d(images, 2), F.avg_pool2d(values, 2)
+        total: Tensor = self.shortcut(images) + values
+        return F.avg_pool2d(total, 2) if self.resample == "down" and not self.first else total
 
 
 @final
