@@ -44,7 +44,7 @@ class BareLoop:
     def __init__(self, config: RunConfig, images: Images, *, metrics: bool) -> None:
         assert isinstance(config.model, DCGANConfig)
         self.model, self.images, self.batch_size = config.model, images, config.training.batch_size
-        self.wasserstein = self.model.objective == "wasserstein-gp"
+        self.wasserstein = self.model.game.objective == "wasserstein-gp"
         with seeded(seed_for("initialise", config.seed)):
             learner = self.model.build(SPEC)
         if config.training.channels_last:
@@ -62,10 +62,10 @@ class BareLoop:
     def advance(self, rounds: int) -> dict[str, float]:
         """Train some rounds and read what was measured."""
         for _ in range(rounds):
-            for repeat in range(self.model.critic_updates):
+            for repeat in range(self.model.game.critic_updates):
                 self.step_critic(repeat)
             self.step_generator()
-            self.position += self.model.critic_updates * self.batch_size
+            self.position += self.model.game.critic_updates * self.batch_size
             self.rounds += 1
         values = torch.stack(list(self.sums.values())).tolist() if self.sums else []
         averages = dict(zip(self.sums, values, strict=True))
@@ -85,7 +85,7 @@ class BareLoop:
             between = torch.lerp(fake, real, torch.rand(self.batch_size, 1, 1, 1)).requires_grad_()
             (slopes,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
             penalty = (torch.linalg.vector_norm(slopes.flatten(1), dim=1) - 1.0).square().mean()
-            loss = fake_scores.mean() - real_scores.mean() + self.model.penalty_weight * penalty
+            loss = fake_scores.mean() - real_scores.mean() + self.model.game.penalty_weight * penalty
             measured["penalty"] = penalty
         else:
             loss = F.softplus(-real_scores).mean() + F.softplus(fake_scores).mean()

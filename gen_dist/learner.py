@@ -30,7 +30,8 @@ class Context:
         repeat: which repeat of its phase this is, from 0.
         micro_batch: which part of the global batch this is, from 0.
         memory: tensors that belong to this micro-batch (persistent chains, image pools). It goes where the
-            micro-batch goes and is checkpointed. An entry keeps its shape and dtype once it is written.
+            micro-batch goes and is checkpointed. An entry keeps its shape and dtype once it is written, until a stage
+            begins whose micro-batches are other ones.
     """
 
     moment: Moment
@@ -169,6 +170,13 @@ class Learner(nn.Module, ABC):
         """
         return
 
+    def stop_clock(self, moment: Moment) -> None:
+        """Prepare a copy for use without a clock, before `finalise`: keep in persistent buffers what it needs to know.
+
+        Only a learner whose outputs depend on the moment has something to keep: the size that it has grown to.
+        """
+        return
+
     def finalise(self, batches: Sequence[ImageBatch]) -> None:
         """Prepare a copy for evaluation, e.g. re-estimate batch-norm statistics; `batches` are training images."""
         return
@@ -260,6 +268,15 @@ class Completes(Protocol):
         ...
 
 
+@runtime_checkable
+class Truncates(Protocol):
+    """Can draw latents without their tails: better images that are more alike (the truncation trick)."""
+
+    def truncated(self, threshold: float) -> Learner:
+        """The same weights, not a copy of them, drawing within a positive threshold; infinity is the model as it is."""
+        ...
+
+
 ConditionKind = Literal["none", "label", "caption"]
 
 
@@ -307,14 +324,29 @@ class Classifies(Protocol):
     def features(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b f"]: ...
 
 
+@runtime_checkable
+class Matches(Protocol):
+    """Can say how well a caption fits an image. Captions are UTF-8 bytes as in `ImageBatch.captions`."""
+
+    def match(self, images: UInt8[Tensor, "n c h w"], captions: UInt8[Tensor, "m l"]) -> Float[Tensor, "n m"]:
+        """A score for every image with every caption; of two captions, the one that scores higher fits better."""
+        ...
+
+    def encode_captions(self, captions: UInt8[Tensor, "m l"]) -> Float[Tensor, "m e"]:
+        """One vector for each caption, differentiable in the weights."""
+        ...
+
+
 CAPABILITIES: tuple[tuple[str, type], ...] = (
     ("samples", Samples),
     ("scores", Scores),
     ("encodes", Encodes),
     ("decodes", Decodes),
     ("completes", Completes),
+    ("truncates", Truncates),
     ("translates", Translates),
     ("classifies", Classifies),
+    ("matches", Matches),
 )
 
 

@@ -74,9 +74,9 @@ def import_dataset(
         resize: the shorter side becomes this many pixels; of sources too.
         crop: the central square of this many pixels is kept (after resizing); of sources too.
         mode: store grey or RGB images (and sources); by default as they are.
-        pairs: what each image is to be made from: edges (a drawing of its edges; edges:0.1 draws fainter ones too), grey
-            (itself without colours), low-resolution:4 (itself, 4 times smaller), or left or right (that half of its
-            file, as pix2pix publishes pairs).
+        pairs: what each image is to be made from: edges (a drawing of its edges; edges:0.1 draws fainter ones too),
+            grey (itself without colours), low-resolution:4 (itself, 4 times smaller), or left or right (that half of
+            its file, as pix2pix publishes pairs).
         sources: folder of what each image is to be made from, under the same name (the ending may differ).
         unpaired_sources: a folder, file or built-in name of images to make these from that belong to none of them in
             particular; every epoch puts them together anew. The smaller set is repeated.

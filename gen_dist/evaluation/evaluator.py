@@ -7,6 +7,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from gen_dist.bundle.bundle import Bundle
 from gen_dist.data.dataset import Dataset
 from gen_dist.distributed.seeding import seed_for, seeded
 from gen_dist.evaluation.coverage import class_shares, diversity, modes_covered, pixel_deviation
@@ -18,6 +19,7 @@ from gen_dist.evaluation.kernel import KernelDistance
 from gen_dist.evaluation.likelihood import likelihood
 from gen_dist.evaluation.manifold import manifold, precision_recall
 from gen_dist.evaluation.protocol import EvaluationProtocol, EvaluationRecord, Split
+from gen_dist.evaluation.retrieval import CaptionJudge
 from gen_dist.learner import Learner, Samples, Scores, Translates, capabilities
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.sampling.translate import translations, untranslated
@@ -53,6 +55,7 @@ class Evaluator:
             0 leaves likelihoods out.
         nearest_k: neighbours of precision and recall.
         seed: of the learner's noise.
+        matcher: judges whether images show what their captions say, for learners that draw for captions.
 
     Raises:
         ValueError: the split or the number of samples is too small for the figures.
@@ -68,6 +71,7 @@ class Evaluator:
         num_scored: int = 1_000,
         nearest_k: int = 3,
         seed: int = 0,
+        matcher: Bundle | None = None,
     ) -> None:
         self._dataset = dataset
         self._extractor = extractor
@@ -86,6 +90,9 @@ class Evaluator:
         self._shares: list[float] | None = None
         if reference.labels is not None and extraction.classes is not None:
             self._shares = class_shares(reference.labels, dataset.spec.num_classes)
+        self._captions: CaptionJudge | None = None
+        if matcher is not None:
+            self._captions = CaptionJudge(matcher, dataset.read(split, limit=num_samples))
         self._anchors: dict[int, Anchors] = {}
         self._pairs: dict[int, ImageBatch] = {}
         self._untranslated: dict[int, dict[str, float]] = {}
@@ -117,8 +124,10 @@ class Evaluator:
         metrics = {} if score is None else dict(score.metrics)
         anchors, notes, num_translated = Anchors({}, 0), self._notes_on_data(), 0
         if isinstance(learner, Samples):
-            metrics |= self._figures(self._checked(draw_samples(learner, num, seed=seed)))
+            metrics |= self.figures(draw_samples(learner, num, seed=seed))
             anchors = self._anchors_at(num)
+            if self._captions is not None:
+                metrics |= self._captions.figures(learner, seed=seed)
             notes += _notes_on_samples(metrics, anchors, num)
         elif isinstance(learner, Translates):
             pairs = self._pairs_at(num)
@@ -138,6 +147,7 @@ class Evaluator:
             nearest_k=self._nearest_k,
             seed=seed,
             ema=ema,
+            matcher_digest=None if self._captions is None else self._captions.matcher_digest,
         )
         kind = None if score is None else score.kind
         return EvaluationRecord(
@@ -147,6 +157,14 @@ class Evaluator:
     def anchors(self, num_samples: int | None = None) -> dict[str, float]:
         """Figures of real training images ("..._real") and of a Gaussian ("..._gaussian"), to read others beside."""
         return dict(self._anchors_at(self._num_samples if num_samples is None else num_samples).figures)
+
+    def figures(self, images: UInt8[Tensor, "n c h w"]) -> dict[str, float]:
+        """Figures of images, wherever they come from: those of `evaluate` but for likelihoods.
+
+        Raises:
+            ValueError: the images have another shape than the dataset's.
+        """
+        return self._figures(self._checked(images))
 
     def _figures(self, images: UInt8[Tensor, "n c h w"]) -> dict[str, float]:
         """All figures that compare images with the split."""
@@ -175,7 +193,8 @@ class Evaluator:
                 for source, images in sources.items()
                 for name, value in self._figures(images).items()
             }
-            self._anchors[num] = Anchors(figures, len(real))
+            of_captions = {} if self._captions is None else self._captions.anchors
+            self._anchors[num] = Anchors(figures | of_captions, len(real))
         return self._anchors[num]
 
     def _translation_figures(self, images: UInt8[Tensor, "n c h w"], pairs: ImageBatch) -> dict[str, float]:

@@ -38,6 +38,7 @@ class EvaluationProtocol:
         seed: of the learner's noise.
         ema: whether averaged weights were judged.
         version: of the arithmetic.
+        matcher_digest: identifies what judged whether images show what their captions say; None without.
     """
 
     extractor: ExtractorName
@@ -52,10 +53,13 @@ class EvaluationProtocol:
     seed: int = 0
     ema: bool
     version: int = PROTOCOL_VERSION
+    matcher_digest: str | None = None
 
     def comparable(self) -> str:
         """Canonical JSON of the fields that must agree for figures to compare; equal texts compare."""
         fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _OF_THE_MODEL}
+        if self.matcher_digest is None:  # younger than the records that are kept: their text must stay what it was
+            del fields["matcher_digest"]
         if not self.num_translated:  # so that it compares with what was written down before there were translators
             del fields["num_translated"]
         return json.dumps(fields, sort_keys=True)

@@ -6,9 +6,10 @@
 | non-saturating | the same | -E log D(G(z)) | the same paper, end of section 3 |
 | least-squares | 1/2 E(s_x - 1)^2 + 1/2 E s_z^2 | 1/2 E(s_z - 1)^2 | Mao et al. 2017, arXiv:1611.04076, Eq. 2 and 9 |
 | hinge | E max(0, 1 - s_x) + E max(0, 1 + s_z) | -E s_z | Lim and Ye 2017, arXiv:1705.02894 |
-| wasserstein-clip, wasserstein-gp | E s_z - E s_x | -E s_z | Arjovsky et al. 2017, arXiv:1701.07875, Algorithm 1 |
+| wasserstein | E s_z - E s_x | -E s_z | Arjovsky et al. 2017, arXiv:1701.07875, Algorithm 1 |
 
 s_x and s_z are the scores of real and generated images, and D = sigmoid(s). Least squares uses a, b, c = 0, 1, 1.
+"wasserstein-clip" and "wasserstein-gp" are the Wasserstein objective with the constraint of its two classic papers.
 """
 
 from typing import Literal
@@ -17,21 +18,37 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-Objective = Literal["minimax", "non-saturating", "least-squares", "hinge", "wasserstein-clip", "wasserstein-gp"]
+Objective = Literal[
+    "minimax", "non-saturating", "least-squares", "hinge", "wasserstein", "wasserstein-clip", "wasserstein-gp"
+]
 
 
 def critic_loss(
-    objective: Objective, real_scores: Float[Tensor, " r"], fake_scores: Float[Tensor, " f"]
+    objective: Objective,
+    real_scores: Float[Tensor, " r"],
+    fake_scores: Float[Tensor, " f"],
+    *,
+    label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """What the critic minimises, without any penalty."""
+    """What the critic minimises, without any penalty.
+
+    Args:
+        objective: which row of the table above.
+        real_scores: raw outputs for real images.
+        fake_scores: raw outputs for generated images.
+        label_smoothing: by how much the label of a real image is below 1; that of a generated one stays 0 (Salimans et
+            al. 2016, arXiv:1606.03498, section 3.4). Only "minimax" and "non-saturating" have such labels.
+    """
     match objective:
         case "minimax" | "non-saturating":
-            return F.softplus(-real_scores).mean() + F.softplus(fake_scores).mean()
+            loss = F.softplus(-real_scores).mean() + F.softplus(fake_scores).mean()
+            # The cross entropy with the label 1 - a is that with the label 1, plus a times the logit.
+            return loss + label_smoothing * real_scores.mean() if label_smoothing else loss
         case "least-squares":
             return 0.5 * ((real_scores - 1.0).square().mean() + fake_scores.square().mean())
         case "hinge":
             return F.relu(1.0 - real_scores).mean() + F.relu(1.0 + fake_scores).mean()
-        case "wasserstein-clip" | "wasserstein-gp":
+        case "wasserstein" | "wasserstein-clip" | "wasserstein-gp":
             return fake_scores.mean() - real_scores.mean()
 
 
@@ -44,7 +61,7 @@ def generator_loss(objective: Objective, fake_scores: Float[Tensor, " f"]) -> Fl
             return F.softplus(-fake_scores).mean()
         case "least-squares":
             return 0.5 * (fake_scores - 1.0).square().mean()
-        case "hinge" | "wasserstein-clip" | "wasserstein-gp":
+        case "hinge" | "wasserstein" | "wasserstein-clip" | "wasserstein-gp":
             return -fake_scores.mean()
 
 
@@ -61,8 +78,13 @@ def critic_accuracy(
             threshold = real_scores.new_zeros(())
         case "least-squares":
             threshold = real_scores.new_full((), 0.5)
-        case "wasserstein-clip" | "wasserstein-gp":
+        case "wasserstein" | "wasserstein-clip" | "wasserstein-gp":
             threshold = 0.5 * (real_scores.mean() + fake_scores.mean())
     real_right = (real_scores > threshold).to(real_scores.dtype).mean()
     fake_right = (fake_scores < threshold).to(fake_scores.dtype).mean()
     return real_right, fake_right
+
+
+def diversity(images: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+    """Standard deviation over the batch, averaged over pixels; a generator that always makes one image has 0."""
+    return images.std(dim=0, correction=0).mean()

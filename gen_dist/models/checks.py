@@ -3,12 +3,12 @@
 from gen_dist.types import DataSpec
 
 
-def check_at_least_one(config: object, *names: str) -> None:
-    """Raise ValueError for the first of these settings that is below 1."""
+def check_at_least_one(config: object, *names: str, path: str = "model") -> None:
+    """Raise ValueError for the first of these settings that is below 1; `path` is where the configuration stands."""
     for name in names:
         value = getattr(config, name)
         if value < 1:
-            raise ValueError(f"model.{name} is {value}: it must be at least 1")
+            raise ValueError(f"{path}.{name} is {value}: it must be at least 1")
 
 
 def check_first_kernel(kernel_size: int) -> None:

@@ -4,12 +4,14 @@ from gen_dist.config import RunConfig
 from gen_dist.presets import (
     autoregressive,
     baseline,
+    biggan,
     boltzmann,
     classifier,
     composed,
     ffjord,
     flow,
     gan,
+    gan_families,
     made,
     markov,
     nade,
@@ -22,7 +24,9 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for module in (
         gan,
+        gan_families,
         translation,
+        biggan,
         vae,
         autoregressive,
         nade,

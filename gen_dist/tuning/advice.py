@@ -18,7 +18,7 @@ def diverged(player: str) -> str:
 
 def collapsed(objective: str | None) -> str:
     """For a generator that covers a part of the data only."""
-    if objective in ("wasserstein-clip", "wasserstein-gp"):
+    if objective in ("wasserstein", "wasserstein-clip", "wasserstein-gp"):
         return "Lower the generator's learning rate, or let the critic keep up with a larger k."
     return (
         "Lower the generator's learning rate or its beta1, and give the critic more steps (k) or spectral "

@@ -70,7 +70,7 @@ LOST_MODES = 0.7
 UNSTABLE = 2.0
 """Last distance over the best of the run, above which what was reached has been lost."""
 
-WASSERSTEIN = frozenset({"wasserstein-clip", "wasserstein-gp"})
+WASSERSTEIN = frozenset({"wasserstein", "wasserstein-clip", "wasserstein-gp"})
 
 
 def diagnose(

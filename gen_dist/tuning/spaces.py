@@ -13,7 +13,7 @@ from gen_dist.tuning.space import (
     Value,
 )
 
-OBJECTIVE = "model.objective"
+OBJECTIVE = "model.game.objective"
 GENERATOR = "model.generator_optimizer"
 CRITIC = "model.critic_optimizer"
 
@@ -23,7 +23,7 @@ def _objective(*options: Value) -> Dimension:
 
 
 def _critic_updates(domain: Domain) -> Dimension:
-    return Dimension(name="k", domain=domain, paths=("model.critic_updates",), mutable=True)
+    return Dimension(name="k", domain=domain, paths=("model.game.critic_updates",), mutable=True)
 
 
 def _learning_rate(player: str, optimizer: str, low: float, high: float) -> Dimension:
@@ -46,7 +46,7 @@ def _penalty_weight(low: float, high: float) -> Dimension:
     return Dimension(
         name="penalty_weight",
         domain=LogUniform(low=low, high=high),
-        paths=("model.penalty_weight",),
+        paths=("model.game.penalty_weight",),
         when=Condition(path=OBJECTIVE, among=("wasserstein-gp",)),
         mutable=True,
     )
@@ -56,7 +56,7 @@ def _clip_value(low: float, high: float) -> Dimension:
     return Dimension(
         name="clip_value",
         domain=LogUniform(low=low, high=high),
-        paths=("model.clip_value",),
+        paths=("model.game.clip_value",),
         when=Condition(path=OBJECTIVE, among=("wasserstein-clip",)),
     )
 

@@ -12,6 +12,7 @@ from gen_dist.config import RunConfig
 from gen_dist.data.storage import Storage, open_storage
 from gen_dist.evaluation.protocol import EvaluationRecord
 from gen_dist.learner import Learner
+from gen_dist.models.gan.game import objective_of
 from gen_dist.training.checkpointing import CheckpointWriter, latest_checkpoint
 from gen_dist.training.fit import Keeping, Request, fit
 from gen_dist.training.training import Diverged, Row, Training
@@ -136,7 +137,7 @@ class Confirmation:
             outcome=diagnose(
                 self.training.history,
                 evaluations,
-                objective=getattr(self.config.model, "objective", None),
+                objective=objective_of(self.config.model),
                 anchors=anchors,
                 divergence=divergence,
             ),

@@ -22,12 +22,15 @@ FIGURES = (
     ("recall", "recall", "higher"),
     ("diversity", "diversity", "near 1"),
     ("modes_covered", "modes covered", "higher"),
+    ("retrieval", "captions found", "higher"),
     ("l1", "mean absolute error (of 255)", "lower"),
     ("psnr", "PSNR in dB", "higher"),
     ("ssim", "SSIM", "higher"),
     ("bits_per_dimension", "bits per dimension", "lower"),
     ("nats", "nats per image", "lower"),
 )
+
+LIKELIHOODS = ("bits_per_dimension", "nats")
 
 
 def load_model(reference: str) -> Bundle:
@@ -69,7 +72,7 @@ def record_view(record: EvaluationRecord) -> Group:
             continue
         error = record.metrics.get(f"{name}_error")
         value = f"{record.metrics[name]:.4g}" + ("" if error is None else f" ± {error:.2g}")
-        label = title if error is None else f"{title} ({record.likelihood_kind})"
+        label = f"{title} ({record.likelihood_kind})" if name in LIKELIHOODS else title
         anchors = [record.anchors.get(f"{name}_{source}") for source in shown]
         table.add_row(label, better, value, *("" if anchor is None else f"{anchor:.4g}" for anchor in anchors))
     made = f"{protocol.num_samples} {'translations' if protocol.num_translated else 'samples'}"

@@ -102,4 +102,6 @@ def _fitting(config: RunConfig, model: SecondStage, spec: DataSpec) -> Bundle:
 
 
 def _described(spec: DataSpec) -> str:
-    return f"{spec.channels} x {spec.height} x {spec.width} images with the classes ({', '.join(spec.class_names)})"
+    captions = f" and captions of up to {spec.caption_bytes} bytes" if spec.caption_bytes else ""
+    classes = f"the classes ({', '.join(spec.class_names)})"
+    return f"{spec.channels} x {spec.height} x {spec.width} images with {classes}{captions}"

@@ -12,6 +12,7 @@ from gen_dist.data.dataset import Dataset, open_dataset
 from gen_dist.data.storage import open_storage
 from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.learner import Learner
+from gen_dist.models.gan.game import objective_of
 from gen_dist.training.checkpoint import Checkpoint, capture, complete_keys, read_checkpoint, write_checkpoint
 from gen_dist.training.checkpointing import latest_checkpoint
 from gen_dist.training.fit import Observers, fit
@@ -181,7 +182,7 @@ def concluded(
     stopped_early: bool = False,
 ) -> TrialRecord:
     """The record of a trial that has ended, with its diagnosis."""
-    objective = getattr(config.model, "objective", None)
+    objective = objective_of(config.model)
     outcome = diagnose(record.trace, record.evaluations, objective=objective, anchors=anchors, divergence=divergence)
     broken = record.score is None or outcome.kind == "diverged"  # numbers may explode before they stop being finite
     score = WORST_SCORE if broken else record.score

@@ -83,7 +83,7 @@ def test_divergence_is_a_result_with_a_place(digits: Path, tmp_path: Path) -> No
             evaluate=False,
             overrides=SMALL
             | {
-                "model.objective": "wasserstein-gp",
+                "model.game.objective": "wasserstein-gp",
                 "model.critic_normalization": "none",
                 "model.critic_optimizer.learning_rate": 1e12,
             },

@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gen_dist.config import RunConfig, override
 from gen_dist.distributed.seeding import seeded
@@ -23,20 +23,26 @@ from gen_dist.models.autoregressive.pixelrnn import PixelRNNConfig
 from gen_dist.models.boltzmann.dbm import DBMConfig
 from gen_dist.models.boltzmann.rbm import RBMConfig
 from gen_dist.models.classifier.convnet import ConvNetConfig
+from gen_dist.models.classifier.matcher import MatcherConfig
 from gen_dist.models.composed.code_prior import CodePriorConfig
+from gen_dist.models.composed.text_to_image import TextToImageConfig
 from gen_dist.models.flow.ffjord import FFJORDConfig
 from gen_dist.models.flow.glow import GlowConfig
 from gen_dist.models.flow.nice import NICEConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
+from gen_dist.models.gan.biggan import BigGANConfig
 from gen_dist.models.gan.cyclegan import CycleGANConfig
-from gen_dist.models.gan.dcgan import DCGANConfig
+from gen_dist.models.gan.dcgan import ConvolutionalGANConfig
+from gen_dist.models.gan.original import OriginalGANConfig
 from gen_dist.models.gan.pix2pix import Pix2PixConfig
+from gen_dist.models.gan.resnet import ResNetGANConfig
 from gen_dist.models.markov.gsn import GSNConfig
 from gen_dist.models.table import family_of
 from gen_dist.models.vae.autoencoder import AutoencoderConfig
 from gen_dist.models.vae.iaf import IAFVAEConfig
 from gen_dist.models.vae.settings import LatentVariableConfig
 from gen_dist.models.vae.vqvae import VQVAEConfig
+from gen_dist.nn.attention import SelfAttention
 from gen_dist.presets import PRESETS, preset
 from gen_dist.training.checkpoint import capture
 from gen_dist.training.settings import TrainingConfig
@@ -46,6 +52,7 @@ from gen_dist.types import DataSpec, ImageBatch, SourceSpec
 NAMES = tuple(name for name in PRESETS if family_of(preset(name).model).kind != "baseline")  # those have no phases
 ENDLESS = 10**9
 ROUNDS = 3
+CAPTION_BYTES = 11
 
 
 def full_spec_of(name: str, size: int | None = None) -> DataSpec:
@@ -59,6 +66,7 @@ def full_spec_of(name: str, size: int | None = None) -> DataSpec:
         width=size,
         class_names=tuple("abcde"),
         source=source_of(name, channels, size),
+        caption_bytes=CAPTION_BYTES if isinstance(preset(name).model, MatcherConfig | TextToImageConfig) else 0,
     )
 
 
@@ -73,6 +81,14 @@ def source_of(name: str, channels: int, size: int) -> SourceSpec | None:
     factors = {"pix2pix": 1, "cyclegan": 1, "super-resolution": 4}  # how much larger the image is
     factor = factors.get(name.rsplit("-", 1)[0])
     return None if factor is None else SourceSpec(channels=channels, height=size // factor, width=size // factor)
+
+
+def made_up_captions(spec: DataSpec, labels: Tensor) -> Tensor | None:
+    """A caption for each image that names its class, so that some read the same; None if the data has none."""
+    if not spec.caption_bytes:
+        return None
+    texts = [f"{spec.class_names[label]} {'é' * (index % 4)}" for index, label in enumerate(labels.tolist())]
+    return torch.tensor([[*text.encode().ljust(spec.caption_bytes, b"\0")] for text in texts], dtype=torch.uint8)
 
 
 NAMES_8 = tuple(name for name in NAMES if spec_of(name).height == 8)
@@ -90,6 +106,7 @@ class MadeUpImages:
         self.labels = torch.arange(self.num_images) % spec.num_classes
         noise = torch.from_numpy(random.integers(0, 200, (self.num_images, *spec.shape)))
         self.images = (noise + 10 * self.labels[:, None, None, None]).to(torch.uint8)
+        self.captions = made_up_captions(spec, self.labels)
         self.sources: Tensor | None = None
         if spec.source is not None:
             values = random.integers(0, 256, (self.num_images, *spec.source.shape), np.uint8)
@@ -102,22 +119,39 @@ class MadeUpImages:
         if self.pin_memory:
             images, labels = images.pin_memory(), labels.pin_memory()
             sources = None if sources is None else sources.pin_memory()
-        return ImageBatch(images=images, labels=labels, sources=sources)
+        captions = None if self.captions is None else self.captions[chosen]
+        return ImageBatch(images=images, labels=labels, sources=sources, captions=captions)
 
     def prefetch(self, start: int, count: int) -> None: ...
+
+
+SMALL_MATCHER = {
+    "channels": (8, 8),
+    "character_dim": 4,
+    "text_channels": (8, 8),
+    "recurrent_dim": 8,
+    "embedding_dim": 8,
+}
 
 
 def narrow(config: RunConfig) -> RunConfig:
     """The same model with few channels. Without weight decay, which moves weights that nothing else moves."""
     values: dict[str, Any]
     match config.model:
-        case DCGANConfig():
+        case ConvolutionalGANConfig() | ResNetGANConfig():
             values = {"latent_dim": 6, "generator_channels": 8, "critic_channels": 8}
         case Pix2PixConfig():
             values = {"generator_channels": 4, "critic_channels": 4, "patch_size": min(34, config.model.patch_size)}
         case CycleGANConfig():
             values = {"generator_channels": 4, "critic_channels": 4, "num_blocks": 1, "pool_size": 8}
             values |= {"patch_size": min(34, config.model.patch_size)}
+        case OriginalGANConfig():
+            values = {"latent_dim": 6, "generator_hidden": (12, 12), "critic_hidden": (8, 8), "critic_pieces": 2}
+        case BigGANConfig():
+            chunks = len(config.model.generator_multipliers)
+            values = {"latent_dim": 2 * chunks, "embedding_dim": 3, "generator_channels": 2, "critic_channels": 2}
+            if config.model.attention_size is not None:
+                values["attention_size"] = min(16, config.model.attention_size)
         case LatentVariableConfig() | AutoencoderConfig():
             values = {"latent_dim": 4, "hidden": (8,) * len(config.model.hidden)}
             if isinstance(config.model, IAFVAEConfig):
@@ -128,6 +162,11 @@ def narrow(config: RunConfig) -> RunConfig:
             small = {"hidden": 8, "residual_hidden": 4, "num_codes": 8, "code_dim": 4}
             values = {"embedding_dim": 4, "features": 8, "num_blocks": 1, "output_features": 8}
             values |= {f"foundation.{path}": value for path, value in small.items()}
+        case MatcherConfig():
+            values = {**SMALL_MATCHER, "optimizer.weight_decay": 0.0}
+        case TextToImageConfig():
+            values = {"latent_dim": 6, "text_dim": 5, "generator_channels": 8, "critic_channels": 8}
+            values |= {f"foundation.{path}": value for path, value in SMALL_MATCHER.items()}
         case PixelCNNConfig():
             values = {"features": 12, "num_blocks": 1, "output_features": 12}
         case GatedPixelCNNConfig():
@@ -187,8 +226,15 @@ def start(name: str, *, double: bool = False, model: Mapping[str, Any] | None = 
 
 
 def founded(training: Training) -> Training:
-    """The same; the first model of a two-stage family is initialised from data, or all images would have one code."""
+    """The same, with what would stand still at first brought to move.
+
+    The first model of a two-stage family is initialised from data, or all images would have one code. Attention
+    attends: a gain of 0 leaves the layers behind it without a gradient.
+    """
     learner = training.state.learner
+    for module in learner.modules():
+        if isinstance(module, SelfAttention):
+            nn.init.constant_(module.gain, 0.5)
     if isinstance(learner, BuildsOn):
         with seeded(0), torch.no_grad():
             learner.foundation.prepare(training.stream.take(0, MadeUpImages.num_images))

@@ -22,7 +22,7 @@ from contract.small_presets import (
 
 from gen_dist.config import RunConfig
 from gen_dist.data.storage import open_storage
-from gen_dist.learner import Classifies, Encodes, Samples, Translates
+from gen_dist.learner import BuildsOn, Classifies, Encodes, Samples, Translates
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.sampling.translate import translations
@@ -31,17 +31,27 @@ from gen_dist.training.round import step_phase
 from gen_dist.training.training import Training
 
 # Parameters that stay where they start, by preset, each with its reason.
-STILL: dict[str, dict[str, str]] = {}
+STILL: dict[str, dict[str, str]] = {
+    "projection-gan-28": {
+        "critic.score.bias": "inside the hinge's margin real and generated images push it equally, and oppositely"
+    },
+}
 # What must change before a loss is a mean over images: batch statistics mix images, steps of a size that suits a whole
 # batch do so too, and the rest is noise that `without_noise` does not still.
 SEPARABLE: dict[str, dict[str, object]] = {
     "DCGANConfig": {"generator_normalization": "group", "critic_normalization": "none"},
+    "ConditionalGANConfig": {"generator_normalization": "group"},
+    "OriginalGANConfig": {"input_dropout": 0.0, "hidden_dropout": 0.0},
+    "ResNetGANConfig": {"generator_normalization": "group"},
+    "BigGANConfig": {"generator_normalization": "group"},
     "ConvNetConfig": {"dropout": 0.0, "max_shift": 0},
     "PixelCNNPlusPlusConfig": {"dropout": 0.0},
     "RealNVPConfig": {"normalization": "act"},
     "Pix2PixConfig": {"dropout": 0.0},
     "FFJORDConfig": {"solver": "rk4", "num_steps": 2},
 }
+# Families whose loss compares the images of a micro-batch with one another: parts have fewer others to compare with.
+COMPARING = {"MatcherConfig", "TextToImageConfig"}
 # Families, or single presets, whose loss draws nothing.
 NOISELESS = {
     "MADEConfig",
@@ -91,7 +101,8 @@ def test_the_full_network_fits_the_images_that_it_is_for(name: str) -> None:
     with torch.device("meta"):  # shapes only: the largest would take seconds to initialise
         full = preset(name).model.build(full_spec_of(name))
     owned = [parameter for player in full.players.values() for parameter in player.module.parameters()]
-    assert {id(parameter) for parameter in owned} == {id(parameter) for parameter in full.parameters()}
+    frozen = {id(p) for p in full.foundation.parameters()} if isinstance(full, BuildsOn) else set()
+    assert {id(parameter) for parameter in owned} | frozen == {id(parameter) for parameter in full.parameters()}
     assert len({id(parameter) for parameter in owned}) == len(owned)
     assert {phase.player for phase in full.phases} == set(full.players)
 
@@ -183,7 +194,7 @@ def test_samples_are_images_of_the_data_and_the_same_seed_draws_them_again(name:
     assert not torch.equal(draw_samples(learner, 3, seed=2), first)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if type(preset(name).model).__name__ not in COMPARING])
 def test_micro_batches_without_noise_and_batch_statistics_are_the_whole_batch(name: str) -> None:
     separable = SEPARABLE.get(type(preset(name).model).__name__, {})
     whole, parts = (start(name, double=True, model=separable, num_micro_batches=n, images=ENDLESS) for n in (1, 4))

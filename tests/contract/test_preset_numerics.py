@@ -1,5 +1,6 @@
 """Fused optimizers, memory layouts and reduced precision train the same models."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 from unittest import mock
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 
 from gen_dist.data.storage import open_storage
 from gen_dist.losses.adversarial import Objective
-from gen_dist.losses.penalties import gradient_penalty
-from gen_dist.models.gan import dcgan
+from gen_dist.losses.penalties import PenaltyKind, slope_penalty
+from gen_dist.models.gan import game
 from gen_dist.nn.normalization import Normalization
 from gen_dist.presets import preset
 from gen_dist.training.checkpoint import capture, read_checkpoint, restore, write_checkpoint
@@ -104,21 +105,21 @@ def test_the_gradient_penalty_stays_in_float32_under_bfloat16(name: str) -> None
     inside: list[torch.dtype] = []
     outside: list[torch.dtype] = []
 
-    def spy(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    def spy(kind: PenaltyKind, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
         def watched(images: Tensor) -> Tensor:
-            scores: Tensor = critic(images)
+            scores = score(images)
             inside.extend((images.dtype, scores.dtype))
             return scores
 
-        penalty = gradient_penalty(watched, real, fake)
+        penalty = slope_penalty(kind, watched, real, fake)
         inside.extend((real.dtype, fake.dtype, penalty.dtype))
         return penalty
 
     training = start(name, precision="bfloat16")
     training.state.learner.critic.register_forward_hook(lambda _m, _i, scores: outside.append(scores.dtype))
-    with mock.patch.object(dcgan, "gradient_penalty", spy):
+    with mock.patch.object(game, "slope_penalty", spy):
         training.advance()
-    updates = preset(name).model.critic_updates
+    updates = preset(name).model.game.critic_updates
     assert inside == [torch.float32] * 5 * updates
     # Each critic step scores real and generated images in bfloat16 and the penalty's in float32.
     assert outside == [torch.bfloat16, torch.bfloat16, torch.float32] * updates + [torch.bfloat16]
@@ -131,10 +132,10 @@ def test_every_objective_trains_with_every_normalisation(objective: str, normali
     training = start(
         "dcgan-8",
         model={
-            "objective": objective,
+            "game.objective": objective,
             "generator_normalization": normalization,
             "critic_normalization": critic,
-            "critic_updates": 2,
+            "game.critic_updates": 2,
         },
     )
     before = weights(training)

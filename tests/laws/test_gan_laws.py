@@ -9,8 +9,8 @@ import torch
 from gan_cases import DOUBLE, GAMES, TINY, batch_of, learner_of, signal_of
 from torch import Tensor, nn
 
-from gen_dist.losses.adversarial import Objective, critic_accuracy, critic_loss, generator_loss
-from gen_dist.models.gan.dcgan import diversity
+from gen_dist.losses.adversarial import Objective, critic_accuracy, critic_loss, diversity, generator_loss
+from gen_dist.models.gan.game import GameConfig
 from gen_dist.nn.normalization import Normalization, constrained, needs_bias, normalization_layer
 from gen_dist.types import Moment, to_signed
 
@@ -19,7 +19,8 @@ from gen_dist.types import Moment, to_signed
 def test_a_phase_moves_its_player_whole_and_nobody_else(
     objective: Objective, critic: Normalization, generator: Normalization
 ) -> None:
-    config = replace(TINY, objective=objective, critic_normalization=critic, generator_normalization=generator)
+    game = GameConfig(objective=objective)
+    config = replace(TINY, game=game, critic_normalization=critic, generator_normalization=generator)
     learner = learner_of(config)
     assert [phase.name for phase in learner.phases] == ["critic", "generator"]
     for name, other in (("critic", learner.generator), ("generator", learner.critic)):
@@ -46,7 +47,8 @@ def test_players_share_nothing_and_own_everything() -> None:
 
 @pytest.mark.parametrize("updates", [1, 2, 5])
 def test_the_critic_moves_k_times(updates: int) -> None:
-    phases = {phase.name: phase for phase in learner_of(replace(TINY, critic_updates=updates)).phases}
+    learner = learner_of(replace(TINY, game=GameConfig(critic_updates=updates)))
+    phases = {phase.name: phase for phase in learner.phases}
     assert phases["critic"].repeats_at(Moment(round=7)) == updates
     assert phases["generator"].repeats_at(Moment(round=7)) == 1
 
@@ -69,7 +71,8 @@ def test_real_and_generated_images_pass_the_critic_apart_and_the_generator_runs_
 @pytest.mark.parametrize("objective", get_args(Objective))
 def test_signals_are_the_objective_of_the_scores(objective: Objective) -> None:
     """Loss and metrics, put together again from the networks' outputs for the same noise."""
-    config = replace(TINY, objective=objective, critic_normalization="none", generator_normalization="none")
+    game = GameConfig(objective=objective)
+    config = replace(TINY, game=game, critic_normalization="none", generator_normalization="none")
     learner, batch = learner_of(config), batch_of(6)
     torch.manual_seed(3)
     with torch.no_grad():
@@ -90,7 +93,7 @@ def test_signals_are_the_objective_of_the_scores(objective: Objective) -> None:
     metrics = dict(signal.metrics)
     if objective == "wasserstein-gp":
         expected["penalty"] = metrics["penalty"]  # its own laws are in tests/unit/test_adversarial_losses.py
-        expected["loss"] = expected["loss"] + config.penalty_weight * metrics["penalty"]
+        expected["loss"] = expected["loss"] + game.penalty_weight * metrics["penalty"]
         assert metrics["penalty"] > 0.0
     assert metrics.keys() == expected.keys()
     assert not any(value.requires_grad for value in metrics.values())
@@ -104,7 +107,7 @@ def test_signals_are_the_objective_of_the_scores(objective: Objective) -> None:
 
 def test_the_critics_step_is_plain_gradient_descent_on_its_loss() -> None:
     """Directional derivative of the whole critic signal, penalty included, by central differences."""
-    config = replace(TINY, objective="wasserstein-gp", critic_normalization="group")
+    config = replace(TINY, game=GameConfig(objective="wasserstein-gp"), critic_normalization="group")
     learner, batch = learner_of(config), batch_of(4)
     parameters = learner.active("critic", Moment())
     signal_of(learner, "critic", batch).deposit(parameters, 1.0)
@@ -124,7 +127,8 @@ def test_the_critics_step_is_plain_gradient_descent_on_its_loss() -> None:
 
 @pytest.mark.parametrize("normalization", get_args(Normalization))
 def test_clipping_is_a_projection_of_the_critic_alone(normalization: Normalization) -> None:
-    config = replace(TINY, objective="wasserstein-clip", clip_value=0.05, critic_normalization=normalization)
+    game = GameConfig(objective="wasserstein-clip", clip_value=0.05)
+    config = replace(TINY, game=game, critic_normalization=normalization)
     learner = learner_of(config)
     before = copy.deepcopy(learner)
     learner.settle("generator", {})
@@ -140,7 +144,8 @@ def test_clipping_is_a_projection_of_the_critic_alone(normalization: Normalizati
 
 @pytest.mark.parametrize("objective", [o for o in get_args(Objective) if o != "wasserstein-clip"])
 def test_no_other_objective_clips(objective: Objective) -> None:
-    learner = learner_of(replace(TINY, objective=objective, critic_normalization="none", clip_value=1e-6))
+    game = GameConfig(objective=objective, clip_value=1e-6)
+    learner = learner_of(replace(TINY, game=game, critic_normalization="none"))
     before = copy.deepcopy(learner)
     learner.settle("critic", {})
     assert all(a.equal(b) for a, b in zip(learner.parameters(), before.parameters(), strict=True))

@@ -10,7 +10,9 @@ from gan_cases import DOUBLE, GREY, TINY, batch_of, learner_of, signal_of
 from torch import nn
 
 from gen_dist.learner import Decodes, Samples, capabilities
-from gen_dist.models.gan.dcgan import DCGAN, DCGANConfig
+from gen_dist.models.gan.dcgan import DCGANConfig
+from gen_dist.models.gan.game import GameConfig
+from gen_dist.models.gan.unconditional import UnconditionalGAN
 from gen_dist.nn.normalization import Normalization
 from gen_dist.nn.resample import num_halvings
 from gen_dist.presets import PRESETS
@@ -19,19 +21,16 @@ from gen_dist.types import DataSpec, Moment, to_signed
 
 def test_batch_norm_with_gradient_penalty_is_refused_with_the_reason() -> None:
     with pytest.raises(ValueError, match=r'critic_normalization is "batch".*other images.*choose "group"'):
-        replace(TINY, objective="wasserstein-gp", critic_normalization="batch")
+        replace(TINY, game=GameConfig(objective="wasserstein-gp"), critic_normalization="batch")
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("critic_updates", 0),
         ("latent_dim", 0),
         ("generator_channels", 0),
         ("critic_channels", -1),
         ("base_size", 0),
-        ("penalty_weight", 0.0),
-        ("clip_value", float("inf")),
         ("initial_std", float("nan")),
         ("ema_decay", 1.0),
     ],
@@ -75,7 +74,7 @@ def test_sizes_of_the_paper() -> None:
     """1024, 512, 256, 128 channels at 4, 8, 16, 32 pixels (figure 1), counted by hand; on no device at all."""
     with torch.device("meta"):
         learner = PRESETS["dcgan-64"].build().model.build(DataSpec(channels=3, height=64, width=64))
-    assert isinstance(learner, DCGAN)
+    assert isinstance(learner, UnconditionalGAN)
     projection = 100 * 1024 * 16 + 2 * 1024
     doublings = sum(16 * c * c // 2 + c for c in (1024, 512, 256))  # batch norm: gain and offset of c/2 channels
     assert sum(p.numel() for p in learner.generator.parameters()) == projection + doublings + 16 * 128 * 3 + 3
@@ -194,7 +193,7 @@ def test_a_copy_and_a_reloaded_learner_make_the_same_images(normalization: Norma
     assert len(set(storages)) == len(storages), "safetensors refuses tensors that two names share"
     images = []
     for one in (learner, twin, reloaded):
-        assert isinstance(one, DCGAN)
+        assert isinstance(one, UnconditionalGAN)
         torch.manual_seed(5)
         images.append(one.sample(4))
         assert one.phases[0].signal.__self__ is one  # type: ignore[attr-defined]
@@ -221,7 +220,7 @@ def test_memory_format_changes_nothing(normalization: Normalization) -> None:
 
 @pytest.mark.parametrize("normalization", ["group", "spectral", "none"])
 def test_the_penalty_under_autocast_agrees_with_float32(normalization: Normalization) -> None:
-    config = replace(TINY, objective="wasserstein-gp", critic_normalization=normalization)
+    config = replace(TINY, game=GameConfig(objective="wasserstein-gp"), critic_normalization=normalization)
     learner = learner_of(config, dtype=torch.float32)
     batch = batch_of(16)
     exact = signal_of(copy.deepcopy(learner), "critic", batch)
@@ -243,7 +242,7 @@ def test_the_penalty_under_autocast_agrees_with_float32(normalization: Normaliza
 def test_a_round_under_autocast_on_a_gpu(normalization: Normalization) -> None:
     """Torch's spectral normalisation mixes dtypes under CUDA's autocast, which only a GPU can show."""
     device = torch.device("cuda")
-    config = replace(TINY, objective="wasserstein-gp", critic_normalization=normalization)
+    config = replace(TINY, game=GameConfig(objective="wasserstein-gp"), critic_normalization=normalization)
     learner = learner_of(config, dtype=torch.float32).to(device)
     batch = batch_of(16).to(device)
     for phase in ("critic", "generator"):

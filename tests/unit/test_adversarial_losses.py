@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gen_dist.losses.adversarial import Objective, critic_accuracy, critic_loss, generator_loss
+from gen_dist.losses.adversarial import Objective, critic_accuracy, critic_loss, diversity, generator_loss
 from gen_dist.losses.penalties import gradient_penalty, interpolate
-from gen_dist.models.gan.dcgan import diversity
 
 DOUBLE = torch.float64
 REAL = [2.0, -0.5, 0.25]
@@ -41,6 +40,7 @@ CRITIC: dict[Objective, tuple[float, list[float], list[float]]] = {
     ),
     # Margins 1 - s of the real ones: -1 (met), 1.5, 0.75. 1 + s of the fake ones: -0.5 (met), 1.75.
     "hinge": (mean([0.0, 1.5, 0.75]) + mean([0.0, 1.75]), [0.0, -1 / 3, -1 / 3], [0.0, 1 / 2]),
+    "wasserstein": (mean(FAKE) - mean(REAL), [-1 / 3] * 3, [1 / 2] * 2),
     "wasserstein-clip": (mean(FAKE) - mean(REAL), [-1 / 3] * 3, [1 / 2] * 2),
     "wasserstein-gp": (mean(FAKE) - mean(REAL), [-1 / 3] * 3, [1 / 2] * 2),
 }
@@ -51,6 +51,7 @@ GENERATOR: dict[Objective, tuple[float, list[float]]] = {
     "non-saturating": (-mean([math.log(sigmoid(s)) for s in FAKE]), [-(1 - sigmoid(s)) / 2 for s in FAKE]),
     "least-squares": (0.5 * mean([6.25, 0.0625]), [-2.5 / 2, -0.25 / 2]),
     "hinge": (-mean(FAKE), [-1 / 2] * 2),
+    "wasserstein": (-mean(FAKE), [-1 / 2] * 2),
     "wasserstein-clip": (-mean(FAKE), [-1 / 2] * 2),
     "wasserstein-gp": (-mean(FAKE), [-1 / 2] * 2),
 }
@@ -61,6 +62,7 @@ ACCURACY: dict[Objective, tuple[float, float]] = {
     "non-saturating": (2 / 3, 1 / 2),
     "least-squares": (1 / 3, 1 / 2),
     "hinge": (2 / 3, 1 / 2),
+    "wasserstein": (2 / 3, 1 / 2),
     "wasserstein-clip": (2 / 3, 1 / 2),
     "wasserstein-gp": (2 / 3, 1 / 2),
 }

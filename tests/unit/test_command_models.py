@@ -14,7 +14,6 @@ EXPECTED = {
     "flow": {"samples", "scores", "encodes", "decodes"},
     "boltzmann": {"samples", "scores"},
     "baseline": {"samples", "scores"},
-    "classifier": {"classifies"},
 }
 """What every family of a kind can do, and perhaps more."""
 
@@ -27,6 +26,8 @@ def test_json_lists_every_family_with_its_presets(capsys: pytest.CaptureFixture[
     for name, row in rows.items():
         assert EXPECTED.get(row["kind"], set()) <= set(row["capabilities"]), name
     assert {"encodes", "decodes"} <= set(rows["vae"]["capabilities"])
+    assert "classifies" in rows["convnet"]["capabilities"]
+    assert {"encodes", "matches"} <= set(rows["matcher"]["capabilities"])
     assert "completes" in rows["pixelcnn"]["capabilities"]
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from gen_dist.bundle.bundle import save_bundle
-from gen_dist.commands.explore import translate
+from gen_dist.commands.explore.translate import translate
 from gen_dist.commands.sample import sample
 from gen_dist.data.dataset import Dataset
 from gen_dist.data.importing import ImportOptions, import_source

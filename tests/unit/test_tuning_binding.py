@@ -23,8 +23,8 @@ def test_every_draw_is_a_valid_configuration_with_those_values(name):
         values = sample(bound, rng)
         model = apply(bound, values, CONFIG).model
         assert isinstance(model, DCGANConfig)
-        assert model.objective == values["objective"]
-        assert model.critic_updates == values["k"]
+        assert model.game.objective == values["objective"]
+        assert model.game.critic_updates == values["k"]
         assert model.critic_optimizer.betas[0] == values["beta1"]
         assert model.generator_optimizer.betas[0] == values["beta1"]
         assert model.latent_dim == 8
@@ -47,7 +47,7 @@ def test_elements_of_a_tuple_are_completed_from_the_configuration():
 
 
 def test_a_preset_without_the_field_is_refused_with_the_way_out():
-    with pytest.raises(ValueError, match=r"objective sets model\.objective") as caught:
+    with pytest.raises(ValueError, match=r"objective sets model\.game\.objective") as caught:
         bind(STABILITY, RunConfig(model=RBMConfig(), training=TrainingConfig(images=1000)))
     assert "--dimension objective=preset" in str(caught.value)
 
@@ -71,7 +71,7 @@ def test_a_value_that_the_preset_refuses_is_found_before_the_study_starts():
 
 
 def test_conditions_on_a_fixed_objective_are_settled_by_the_preset():
-    clipping = override(CONFIG, {"model.objective": "wasserstein-clip"})
+    clipping = override(CONFIG, {"model.game.objective": "wasserstein-clip"})
     bound = bind(override_dimensions(STABILITY, ["objective=preset"]), clipping)
     names = {dimension.name for dimension in bound.dimensions}
     assert "clip_value" in names
@@ -80,7 +80,7 @@ def test_conditions_on_a_fixed_objective_are_settled_by_the_preset():
 
 
 def test_batch_norm_is_gone_when_the_preset_itself_has_a_gradient_penalty():
-    penalised = override(CONFIG, {"model.objective": "wasserstein-gp", "model.critic_normalization": "none"})
+    penalised = override(CONFIG, {"model.game.objective": "wasserstein-gp", "model.critic_normalization": "none"})
     bound = bind(override_dimensions(STABILITY, ["objective=preset"]), penalised)
     assert bound.dimension("critic_normalization").domain == Choice(options=("group", "spectral", "none"))
 
@@ -113,7 +113,7 @@ def test_dimensions_as_typed(text, name, domain):
     assert type(dimension.domain) is type(domain)
 
 
-@pytest.mark.parametrize("name", ["critic_updates", "model.critic_updates"])
+@pytest.mark.parametrize("name", ["critic_updates", "model.game.critic_updates"])
 def test_a_dimension_is_also_known_by_the_field_that_it_sets(name):
     changed = override_dimensions(STABILITY, [f"{name}=1:3"])
     assert changed.dimension("k").domain == IntRange(low=1, high=3)

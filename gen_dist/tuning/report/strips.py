@@ -24,8 +24,8 @@ from gen_dist.tuning.report.view import StudyView, is_discrete, label, tick
 from gen_dist.tuning.score import WORST_SCORE
 from gen_dist.tuning.space import Dimension, LogUniform, Value
 
-OBJECTIVE = "model.objective"
-CRITIC_UPDATES = "model.critic_updates"
+OBJECTIVE = "model.game.objective"
+CRITIC_UPDATES = "model.game.critic_updates"
 LEARNING_RATES = ("model.generator_optimizer.learning_rate", "model.critic_optimizer.learning_rate")
 _PANELS_IN_A_ROW = 3
 SCORE_LABEL = "stability score (Fréchet distance and its swing), lower is better"
