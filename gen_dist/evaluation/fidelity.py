@@ -26,10 +26,11 @@ def fidelity(images: UInt8[Tensor, "n c h w"], targets: UInt8[Tensor, "n c h w"]
     """Means over pairs: "l1" in grey levels of 255, "psnr" in dB, "ssim" in [-1, 1].
 
     Raises:
-        ValueError: the shapes differ, or there are no images.
+        ValueError: there are no images.
     """
-    if images.shape != targets.shape or not len(images):
-        raise ValueError(f"images {tuple(images.shape)} and targets {tuple(targets.shape)}: give one target per image")
+    assert images.shape == targets.shape, "one target per image"
+    if not len(images):
+        raise ValueError("there are no images to compare with targets")
     totals = torch.zeros(3, dtype=torch.float64)
     for first, second in zip(torch.split(images, _CHUNK), torch.split(targets, _CHUNK), strict=True):
         difference = first.double() - second.double()
