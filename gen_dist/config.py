@@ -8,6 +8,7 @@ from typing import Any
 
 from gen_dist.models.table import AnyModelConfig
 from gen_dist.serialization import converter, from_json, to_json
+from gen_dist.training.curriculum import stretched_stages
 from gen_dist.training.settings import TrainingConfig
 
 
@@ -41,6 +42,8 @@ class RunConfig:
 def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """A copy with some fields changed, each named by its dotted path ("model.critic_optimizer.learning_rate").
 
+    The stages of a curriculum keep their shares of the run when `training.images` is changed without them.
+
     Raises:
         ValueError: a path names no field (the message suggests the nearest one), or a value is not valid there.
     """
@@ -54,6 +57,9 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
             if name is not leaf:
                 node = node[name]
         node[leaf] = converter.unstructure(value)
+    images = values.get("training.images")
+    if isinstance(images, int) and images > 0 and config.training.stages and "training.stages" not in values:
+        tree["training"]["stages"] = converter.unstructure(stretched_stages(config.training.stages, images))
     return RunConfig.from_json(_dump(tree))
 
 

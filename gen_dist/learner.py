@@ -30,7 +30,8 @@ class Context:
         repeat: which repeat of its phase this is, from 0.
         micro_batch: which part of the global batch this is, from 0.
         memory: tensors that belong to this micro-batch (persistent chains, image pools). It goes where the
-            micro-batch goes and is checkpointed. An entry keeps its shape and dtype once it is written.
+            micro-batch goes and is checkpointed. An entry keeps its shape and dtype once it is written, until a stage
+            begins whose micro-batches are other ones.
     """
 
     moment: Moment
@@ -166,6 +167,13 @@ class Learner(nn.Module, ABC):
         """After a player's step, with the same input on every worker: move codebooks, anchors; clip weights.
 
         It may change persistent buffers, and may project parameters provided that projecting twice changes nothing.
+        """
+        return
+
+    def stop_clock(self, moment: Moment) -> None:
+        """Prepare a copy for use without a clock, before `finalise`: keep in persistent buffers what it needs to know.
+
+        Only a learner whose outputs depend on the moment has something to keep: the size that it has grown to.
         """
         return
 

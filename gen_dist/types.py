@@ -17,12 +17,14 @@ class Moment:
         samples_seen: number of training images drawn so far; also the cursor of the data stream.
         stage: index of the curriculum's stage (0 without a curriculum).
         stage_progress: position inside the stage, in [0, 1].
+        stages_left: how many stages come after this one.
     """
 
     round: int = 0
     samples_seen: int = 0
     stage: int = 0
     stage_progress: float = 0.0
+    stages_left: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

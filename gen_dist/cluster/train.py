@@ -26,6 +26,7 @@ from gen_dist.serialization import from_json, to_json
 from gen_dist.tracking.mlflow_tracker import MLflowTracker
 from gen_dist.tracking.spool import RunIdentity
 from gen_dist.tracking.tracker import NoTracker, Tracker
+from gen_dist.training.curriculum import Curriculum
 from gen_dist.training.fit import Request
 from gen_dist.workflows.job import STOP_REQUEST, RunJob, RunResult, read_result
 from gen_dist.workflows.run import work
@@ -91,7 +92,7 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
         ValueError: more workers than micro-batches.
         RuntimeError: it failed more often than it is restarted, with the last cause.
     """
-    World(size=workers.most).share(job.config.training.num_micro_batches)
+    Curriculum(job.config.training).check_workers(World(size=workers.most))
     connect(console, dashboard=True)  # without it, Ray Train complains of its absence all the time
     console.print(f"training on {describe_resources()}", highlight=False)
     if how_many_fit(Resources(gpus=1.0 if has_gpus() else 0.0)) < workers.fewest:

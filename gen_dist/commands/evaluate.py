@@ -45,7 +45,7 @@ def evaluate(
 
         gen-dist evaluate runs/faces/bundle --data faces --extractor inception --inception-weights FILE
 
-        gen-dist evaluate runs/drawn/bundle --data emoji --matcher runs/judge/bundle
+        gen-dist evaluate runs/drawn/bundle --data symbols --matcher runs/judge/bundle
 
     Args:
         model: a folder or s3:// prefix that holds a bundle, or models:/name@alias.

@@ -72,7 +72,7 @@ def _facts(dataset: Dataset) -> list[tuple[str, str]]:
 def _captions(spec: DataSpec, head: ImageBatch) -> list[tuple[str, str]]:
     if head.captions is None:
         return []
-    shown = [ascii(caption) for caption in decode_captions(head.captions[:CAPTIONS_SHOWN])]
+    shown = [repr(caption) for caption in decode_captions(head.captions[:CAPTIONS_SHOWN])]
     return [("captions", f"at most {spec.caption_bytes} bytes: {', '.join(shown)}, ...")]
 
 

@@ -33,7 +33,7 @@ class PairRule(Protocol):
 @final
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """The source is a drawing of the image's edges: white on black, one pixel thin.
+    """The source is a drawing of the image's edges: thin, white on black.
 
     An edge is where the gradient (Sobel's) is a local maximum along its own direction, as J. Canny proposed ("A
     Computational Approach to Edge Detection", 1986; without his hysteresis), and not small beside the largest of the

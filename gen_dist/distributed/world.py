@@ -35,8 +35,12 @@ class World:
             return World(dist.get_rank(), dist.get_world_size(), device)
         return World(device=device)
 
-    def share(self, num_micro_batches: int) -> range:
+    def share(self, num_micro_batches: int, *, setting: str = "training.num_micro_batches") -> range:
         """The micro-batches that this worker computes.
+
+        Args:
+            num_micro_batches: of all workers.
+            setting: where that number stands in the configuration.
 
         Raises:
             ValueError: there are more workers than micro-batches, so that one of them would have nothing to do.
@@ -44,7 +48,7 @@ class World:
         if self.size > num_micro_batches:
             raise ValueError(
                 f"{self.size} workers cannot share {num_micro_batches} micro-batch(es): set "
-                f"training.num_micro_batches to {self.size} or a multiple, or use fewer workers"
+                f"{setting} to {self.size} or a multiple, or use fewer workers"
             )
         return range(self.rank, num_micro_batches, self.size)
 

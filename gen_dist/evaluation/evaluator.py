@@ -124,7 +124,7 @@ class Evaluator:
         metrics = {} if score is None else dict(score.metrics)
         anchors, notes, num_translated = Anchors({}, 0), self._notes_on_data(), 0
         if isinstance(learner, Samples):
-            metrics |= self._figures(self._checked(draw_samples(learner, num, seed=seed)))
+            metrics |= self.figures(draw_samples(learner, num, seed=seed))
             anchors = self._anchors_at(num)
             if self._captions is not None:
                 metrics |= self._captions.figures(learner, seed=seed)
@@ -157,6 +157,14 @@ class Evaluator:
     def anchors(self, num_samples: int | None = None) -> dict[str, float]:
         """Figures of real training images ("..._real") and of a Gaussian ("..._gaussian"), to read others beside."""
         return dict(self._anchors_at(self._num_samples if num_samples is None else num_samples).figures)
+
+    def figures(self, images: UInt8[Tensor, "n c h w"]) -> dict[str, float]:
+        """Figures of images, wherever they come from: those of `evaluate` but for likelihoods.
+
+        Raises:
+            ValueError: the images have another shape than the dataset's.
+        """
+        return self._figures(self._checked(images))
 
     def _figures(self, images: UInt8[Tensor, "n c h w"]) -> dict[str, float]:
         """All figures that compare images with the split."""

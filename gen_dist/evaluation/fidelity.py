@@ -1,8 +1,8 @@
 """How close images are to the very images that they should be: mean absolute difference, PSNR and SSIM.
 
 SSIM: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli (2004): Image Quality Assessment: From Error Visibility to
-Structural Similarity. torchmetrics computes the same and the tests hold it against this; importing it takes longer
-than judging, and it does not take images that are smaller than its window.
+Structural Similarity. torchmetrics computes the same inside an image and the tests hold it against this; importing it
+takes longer than judging, and it counts places at the border too, where it mirrors the image.
 """
 
 import math

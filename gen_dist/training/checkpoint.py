@@ -109,6 +109,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         CheckpointError: names or shapes don't fit the model.
     """
     state, tensors = training.state, checkpoint.tensors
+    state.moment = checkpoint.moment
     _fill(dict(state.learner.state_dict(keep_vars=True)), tensors["learner"], "learner")
     _fill(state.ema.weights, tensors["ema"], "ema")
     parameters = dict(state.learner.named_parameters())
@@ -129,7 +130,6 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         micro_batch, entry = name.split("/", 1)
         if int(micro_batch) in training.micro_batches:
             state.memory.setdefault(int(micro_batch), {})[entry] = saved.to(training.device)
-    state.moment = checkpoint.moment
     state.updates = {player: checkpoint.updates[player] for player in state.updates}
     training.seconds = checkpoint.seconds
     training.history = list(checkpoint.history)
@@ -199,7 +199,7 @@ def _read_verified(storage: Storage, key: str, name: str, sha256: str, size_byte
 def _gather_memory(training: Training) -> dict[str, Tensor]:
     """Every micro-batch's memory by "<micro-batch>/<entry>", on every worker."""
     world, gathered = training.world, {}
-    for m in range(training.settings.num_micro_batches):
+    for m in range(training.span.num_micro_batches):
         owner = m % world.size
         mine = training.state.memory.get(m, {})
         described = {name: (list(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in mine.items()}

@@ -110,7 +110,7 @@ def fit(
     settings, main = training.settings, training.world.rank == 0
     last_checkpoint = clock()
     while not training.finished:
-        before = training.moment.samples_seen
+        before, stage = training.moment.samples_seen, training.moment.stage
         row = training.advance()
         if main:
             observers.report(row)
@@ -121,7 +121,11 @@ def fit(
         if (
             evaluate is not None
             and main
-            and (training.finished or _crossed(before, after, settings.evaluate_every_images))
+            and (
+                training.finished
+                or training.moment.stage != stage
+                or _crossed(before, after, settings.evaluate_every_images)
+            )
         ):
             learner = training.evaluation_copy()
             figures = evaluate(learner, training.moment)

@@ -96,6 +96,11 @@ class TrainingState:
                     )
                 old[name] = torch.where(self.halted, old[name], value)
 
+    def reset_optimizers(self) -> None:
+        """Forget every player's moments and step counters, as if none had moved yet."""
+        for optimizer in self.optimizers.values():
+            optimizer.state.clear()
+
     def _check_contract(self) -> None:
         owners: dict[nn.Parameter, str] = {}
         for name, player in self.players.items():

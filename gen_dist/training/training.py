@@ -11,6 +11,7 @@ from gen_dist.distributed.world import World
 from gen_dist.learner import Learner, ModelConfig
 from gen_dist.training.autopsy import first_non_finite
 from gen_dist.training.clock import Clock
+from gen_dist.training.curriculum import Curriculum, Span
 from gen_dist.training.meters import Meters
 from gen_dist.training.precision import autocast_dtype
 from gen_dist.training.round import RoundSettings, decode_failure, train_round
@@ -78,26 +79,33 @@ class Training:
         self.stream = stream
         self.device = torch.device("cpu") if device is None else device
         self.world = World(device=self.device) if world is None else world
-        self.micro_batches = self.world.share(settings.num_micro_batches)
+        self.curriculum = Curriculum(settings)
+        self.curriculum.check_workers(self.world)
         with seeded(seed_for("initialise", seed)):
             learner = model.build(stream.spec)
         self.state = TrainingState(learner, self.device, fused=settings.fused, channels_last=settings.channels_last)
+        self.state.moment = self.curriculum.moment(round=0, samples_seen=0)
         self.history: list[Row] = []
         self.seconds = 0.0  # spent training so far, over all incarnations of the run
         self._clock = clock
         self._meters = Meters()
-        self._round_settings = RoundSettings(
-            seed=seed,
-            num_micro_batches=settings.num_micro_batches,
-            precision=autocast_dtype(settings.precision, self.device),
-            gradient_clip_norm=settings.gradient_clip_norm,
-        )
+        self._precision = autocast_dtype(settings.precision, self.device)
         self._recent: dict[int, Moment] = {}
 
     @property
     def moment(self) -> Moment:
         """The clock of the run."""
         return self.state.moment
+
+    @property
+    def span(self) -> Span:
+        """The stage that the run is in."""
+        return self.curriculum.spans[self.moment.stage]
+
+    @property
+    def micro_batches(self) -> range:
+        """Those of this worker."""
+        return self.world.share(self.span.num_micro_batches)
 
     @property
     def finished(self) -> bool:
@@ -107,14 +115,14 @@ class Training:
     def start(self) -> None:
         """Let the learner initialise itself from data. For a fresh run only; a restored one has done it before."""
         wanted = self.state.learner.preparation_images
-        size = self.settings.batch_size if wanted is None else min(wanted, self.stream.num_images)
+        size = self.span.batch_size if wanted is None else min(wanted, self.stream.num_images)
         with seeded(seed_for("prepare", self.seed)), torch.no_grad():
             self.state.learner.prepare(self._on_device(self.stream.take(0, size)))
         if not self.state.phases:
             self.state.moment = Moment(round=1, samples_seen=size, stage_progress=1.0)
 
     def advance(self) -> Row:
-        """Train until the next report is due, then read what was measured.
+        """Train until the next report is due, which one is at the end of every stage, then read what was measured.
 
         Raises:
             Diverged: a gradient was not finite; nothing has moved since.
@@ -124,7 +132,8 @@ class Training:
             self.start()
         self._recent.clear()
         due = self.settings.rounds_per_report - self.moment.round % self.settings.rounds_per_report
-        while due and not self.finished:
+        stage = self.moment.stage
+        while due and not self.finished and self.moment.stage == stage:
             self._round()
             due -= 1
         metrics = self._meters.read()
@@ -132,11 +141,13 @@ class Training:
         failure = int(self.state.failure)
         if failure >= 0:
             raise self._diverged(failure)
+        self._enter(stage)
         row = {
             "round": float(self.moment.round),
             "samples_seen": float(self.moment.samples_seen),
             "seconds": self.seconds,
             **{f"updates/{player}": float(count) for player, count in self.state.updates.items()},
+            **({"stage": float(stage)} if self.settings.stages else {}),
             **metrics,
         }
         self.history.append(row)
@@ -146,7 +157,8 @@ class Training:
         """The learner as it is judged: averaged weights, finalised, in evaluation mode. The run itself is untouched."""
         learner = copy.deepcopy(self.state.learner)
         self.state.ema.copy_to(learner)
-        size = min(self.settings.batch_size, self.stream.num_images)
+        learner.stop_clock(self.moment)
+        size = min(self.span.batch_size, self.stream.num_images)
         batches = [self._on_device(self.stream.take(i * size, size)) for i in range(_FINALISE_BATCHES)]
         with seeded(seed_for("finalise", self.seed, self.moment.round)), torch.no_grad():
             learner.finalise(batches)
@@ -154,12 +166,38 @@ class Training:
         learner.requires_grad_(False)
         return learner
 
+    def skip_to(self, stage: int) -> None:
+        """Move the clock to the start of a later stage without training, as a measurement of its speed does."""
+        before, moment = self.moment.stage, self.moment
+        start = self.curriculum.spans[stage].start
+        self.state.moment = self.curriculum.moment(round=moment.round, samples_seen=max(moment.samples_seen, start))
+        self._enter(before)
+
+    def _enter(self, before: int) -> None:
+        """Get ready for the stage that the clock has moved to from `before`; what was measured is known to be sound."""
+        if self.moment.stage == before:
+            return
+        if self.curriculum.resets(before, self.moment.stage):
+            self.state.reset_optimizers()
+        if self.curriculum.spans[before].micro_batch_shape != self.span.micro_batch_shape:
+            self.state.memory.clear()
+
+    @property
+    def _round_settings(self) -> RoundSettings:
+        return self._settings_of(self.span)
+
+    def _settings_of(self, span: Span) -> RoundSettings:
+        return RoundSettings(
+            seed=self.seed,
+            num_micro_batches=span.num_micro_batches,
+            precision=self._precision,
+            gradient_clip_norm=self.settings.gradient_clip_norm,
+        )
+
     def _round(self) -> None:
         """Train one round and move the clock."""
         moment = self.moment
         self._recent[moment.round] = moment
-        repeats = max(phase.repeats_at(moment) for phase in self.state.phases)
-        after = moment.samples_seen + repeats * self.settings.batch_size
         train_round(
             self.state,
             lambda repeat, m: self._draw(moment, repeat, m),
@@ -168,25 +206,27 @@ class Training:
             world=self.world,
             meters=self._meters,
         )
-        self.state.moment = Moment(
+        self.state.moment = self.curriculum.moment(
             round=moment.round + 1,
-            samples_seen=after,
-            stage=moment.stage,
-            stage_progress=min(1.0, after / self.settings.images),
+            samples_seen=moment.samples_seen + self._repeats(moment) * self.span.batch_size,
         )
 
-    def _slice(self, samples_seen: int, repeat: int, m: int) -> tuple[int, int]:
-        size = self.settings.batch_size // self.settings.num_micro_batches
-        return samples_seen + repeat * self.settings.batch_size + m * size, size
+    def _repeats(self, moment: Moment) -> int:
+        """How many global batches a round draws."""
+        return max(phase.repeats_at(moment) for phase in self.state.phases)
 
     def _draw(self, moment: Moment, repeat: int, m: int) -> ImageBatch:
         """A micro-batch's images; the slice that this worker needs next is prepared meanwhile."""
-        batch = self.stream.take(*self._slice(moment.samples_seen, repeat, m))
+        span = self.curriculum.spans[moment.stage]
+        batch = self.stream.take(*_slice(span, moment.samples_seen, repeat, m))
         following = m + self.world.size
-        if following < self.settings.num_micro_batches:
-            self.stream.prefetch(*self._slice(moment.samples_seen, repeat, following))
+        if following < span.num_micro_batches:
+            self.stream.prefetch(*_slice(span, moment.samples_seen, repeat, following))
+        elif repeat + 1 < self._repeats(moment):
+            self.stream.prefetch(*_slice(span, moment.samples_seen, repeat + 1, self.world.rank))
         else:
-            self.stream.prefetch(*self._slice(moment.samples_seen, repeat + 1, self.world.rank))
+            start = moment.samples_seen + (repeat + 1) * span.batch_size
+            self.stream.prefetch(*_slice(self.curriculum.at(start), start, 0, self.world.rank))
         return self._on_device(batch)
 
     def _on_device(self, batch: ImageBatch) -> ImageBatch:
@@ -197,16 +237,23 @@ class Training:
         """Say what broke. Since then nothing has moved, so the failing step can be repeated and looked into."""
         round_number, index, repeat = decode_failure(code, self.state.phases)
         moment = self._recent[round_number]
+        span = self.curriculum.spans[moment.stage]
         mine = first_non_finite(
             self.state,
             index,
             lambda m: self._draw(moment, repeat, m),
             moment,
             repeat,
-            settings=self._round_settings,
-            micro_batches=self.micro_batches,
+            settings=self._settings_of(span),
+            micro_batches=self.world.share(span.num_micro_batches),
         )
         findings = [self.world.tell(mine, source=rank) for rank in range(self.world.size)]
         tensor = next((finding for finding in findings if finding), "none: the sum over the micro-batches overflowed")
         phase = self.state.phases[index]
         return Diverged(phase=phase.name, player=phase.player, round=round_number, repeat=repeat, tensor=tensor)
+
+
+def _slice(span: Span, samples_seen: int, repeat: int, m: int) -> tuple[int, int]:
+    """Where a micro-batch's images begin in the stream, and how many they are."""
+    size = span.batch_size // span.num_micro_batches
+    return samples_seen + repeat * span.batch_size + m * size, size

@@ -8,6 +8,7 @@ import torch
 from gen_dist.config import RunConfig
 from gen_dist.serialization import converter, to_json
 from gen_dist.training.clock import Clock, fair_clock
+from gen_dist.training.curriculum import stretched
 from gen_dist.training.training import Training
 from gen_dist.types import ImageSource
 
@@ -26,30 +27,40 @@ def images_within(
     device: torch.device,
     clock: Clock | None = None,
 ) -> int:
-    """Training images that a run draws in a given time, measured on its first rounds.
+    """Training images that a run draws in a given time, measured on the first rounds of each of its stages.
 
     They cost up to 5% of that time (5 s at most) and are not part of the run: a fresh one follows.
     """
     clock = fair_clock(device) if clock is None else clock
-    settings = replace(config.training, rounds_per_report=1, images=_ENDLESS)
+    settings = replace(stretched(config.training, _ENDLESS), rounds_per_report=1)
     training = Training(config.model, settings, config.seed, stream, device=device)
     if not training.state.phases:  # fitted, not trained: time is not what limits it
         return config.training.images
+    spans = training.curriculum.spans
+    measured = min(_MEASURED_AT_MOST_SECONDS, _MEASURED_SHARE * seconds) / len(spans)
+    seconds_per_image = 0.0
+    for stage, span in enumerate(spans):
+        training.skip_to(stage)
+        seconds_per_image += span.images / settings.images / _rate(training, measured, clock)
+    return max(config.training.batch_size, len(spans), int(seconds / seconds_per_image))
+
+
+def _rate(training: Training, seconds: float, clock: Clock) -> float:
+    """Images per second, measured for so long."""
     for _ in range(_WARM_UP_ROUNDS):
         training.advance()
     first, began = training.moment.samples_seen, clock()
-    measured = min(_MEASURED_AT_MOST_SECONDS, _MEASURED_SHARE * seconds)
-    while clock() - began < measured or training.moment.samples_seen == first:
+    while clock() - began < seconds or training.moment.samples_seen == first:
         training.advance()
-    rate = (training.moment.samples_seen - first) / (clock() - began)
-    return max(config.training.batch_size, int(rate * seconds))
+    return (training.moment.samples_seen - first) / (clock() - began)
 
 
 def with_budget(config: RunConfig, images: int, *, looks: int) -> RunConfig:
     """The same run over another number of images: all that is scheduled by images is stretched with it.
 
-    Fields of the model whose name ends in `_images` are places on that clock (learning-rate decay, warm-up of a
-    divergence, annealing of a temperature); those that start with `num_` count something else.
+    The stages of a curriculum keep their shares. Fields of the model whose name ends in `_images` are places on that
+    clock (learning-rate decay, warm-up of a divergence, annealing of a temperature); those that start with `num_` count
+    something else.
 
     Args:
         config: the run.
@@ -59,15 +70,14 @@ def with_budget(config: RunConfig, images: int, *, looks: int) -> RunConfig:
     factor = images / config.training.images
     tree = converter.unstructure(config, unstructure_as=RunConfig)
     _stretch(tree["model"], factor)
-    stretched = RunConfig.from_json(to_json(tree))
+    config = RunConfig.from_json(to_json(tree))
     training = replace(
-        config.training,
-        images=images,
+        stretched(config.training, images),
         evaluate_every_images=max(1, images // looks),
         checkpoint_every_images=None,
         checkpoint_every_seconds=CHECKPOINT_SECONDS,
     )
-    return replace(stretched, training=training)
+    return replace(config, training=training)
 
 
 def _stretch(node: dict[str, Any], factor: float) -> None:

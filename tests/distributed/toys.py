@@ -225,7 +225,7 @@ class ToyPool(Learner):
     def generator_loss(self, batch: ImageBatch, context: Context) -> Loss:
         x = flat(batch)
         fake = self.generator(x)
-        pool = context.memory.get("pool", fake.detach().repeat(5, 1)[:20])
+        pool = context.memory.get("pool", fake.detach().repeat(20, 1)[:20])
         context.memory["pool"] = torch.cat([pool, fake.detach()])[-20:]
         return Loss((self.critic(fake) - 1).square().mean() + (fake - x).abs().mean())
 

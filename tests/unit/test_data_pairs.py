@@ -46,16 +46,21 @@ def test_the_edge_of_a_step_is_one_line() -> None:
 
 
 def test_edges_go_round_a_shape() -> None:
-    picture = drawn(square())
-    assert picture == [
+    # Of two pixels beside an edge with equal gradients the left or upper one is drawn; at a corner they are not equal.
+    assert drawn(square()) == [
         ".......",
-        "..###..",
-        ".#...#.",
-        ".#...#.",
-        ".#...#.",
+        "...#...",
+        "..#.#..",
+        ".#..#..",
         "..###..",
         ".......",
-    ] or all(line[3] != "#" for line in picture[3:4]), picture
+        ".......",
+    ]
+
+
+def test_rows_and_columns_are_treated_alike() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (12, 9, 1), dtype=np.uint8)
+    assert np.array_equal(edges(image.transpose(1, 0, 2)), edges(image).transpose(1, 0, 2))
 
 
 def test_an_even_image_has_no_edges() -> None:

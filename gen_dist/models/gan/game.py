@@ -13,9 +13,9 @@ A family of GANs holds one `Game` and gives it callables, so that the game knows
 | `clip_value` | bounds every weight of the critic | Arjovsky et al. 2017, arXiv:1701.07875, Algorithm 1 |
 | `label_smoothing` | real images are labelled a little below 1 | Salimans et al. 2016, arXiv:1606.03498, section 3.4 |
 | `feature_matching` | the generator matches mean features of the critic | the same, section 3.1 |
-| `instance_noise` | noise on all that the critic sees, fading out | Sønderby et al. 2017, arXiv:1610.04490; \
-Arjovsky and Bottou 2017, arXiv:1701.04862 |
+| `instance_noise` | fading noise on what a critic sees | Sønderby 2017, arXiv:1610.04490; Arjovsky arXiv:1701.04862 |
 | `augmentation` | the same random changes of real and generated images | Zhao et al. 2020, arXiv:2006.10738 |
+| `drift_weight` | holds real scores near 0 | Karras et al. 2018, arXiv:1710.10196, appendix A.1 |
 | `lecam_weight` | holds scores near the past mean of the other side | Tseng et al. 2021, arXiv:2104.03310 |
 
 Two time scales (Heusel et al. 2017, arXiv:1706.08500) are the two optimizers' learning rates.
@@ -63,6 +63,7 @@ class GameConfig:
         feature_matching: whether the generator matches the mean features of real images instead of raising its scores.
         augmentation: what is changed at random in all images that the critic sees; see
             `gen_dist/models/gan/augmentation.py`.
+        drift_weight: of the mean square of real scores, which gives a Wasserstein critic's zero a meaning.
         lecam_weight: of the squared distance of scores to the past mean score of the other kind of images.
         lecam_decay: of those means, per critic step.
     """
@@ -78,6 +79,7 @@ class GameConfig:
     instance_noise_images: int = 0
     feature_matching: bool = False
     augmentation: tuple[Augmentation, ...] = ()
+    drift_weight: float = 0.0
     lecam_weight: float = 0.0
     lecam_decay: float = 0.99
 
@@ -86,7 +88,7 @@ class GameConfig:
         for name in ("penalty_weight", "clip_value"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"model.game.{name} is {getattr(self, name)}: it must be a positive, finite number")
-        for name in ("instance_noise", "instance_noise_images", "lecam_weight"):
+        for name in ("instance_noise", "instance_noise_images", "drift_weight", "lecam_weight"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"model.game.{name} is {getattr(self, name)}: it must be 0 (off) or more, and finite")
         if not 0.0 <= self.label_smoothing < 0.5:
@@ -129,7 +131,7 @@ class GameConfig:
     @property
     def has_zero(self) -> bool:
         """Whether the zero of the critic's score means anything: else its last bias has a gradient of exactly zero."""
-        return self.objective not in WASSERSTEIN
+        return self.objective not in WASSERSTEIN or self.drift_weight > 0.0
 
     def check_critic_normalization(self, kind: Normalization) -> None:
         """Raise ValueError if batch normalisation in the critic would leave the penalty without a meaning."""
@@ -194,21 +196,23 @@ class Game(nn.Module):
 
         Returns:
             Its metrics: loss, real_score, fake_score, real_accuracy, fake_accuracy (`critic_accuracy`), real_diversity,
-            fake_diversity; penalty (before its weight), or r1_penalty, if it is due with every step; lecam if it is on.
+            fake_diversity; those of these that are on, before their weights: penalty or r1_penalty, drift, lecam.
         """
         config = self.config
         real_seen, fake_seen = self.seen(real, context), self.seen(fake, context)
         real_scores, fake_scores = score(real_seen), score(fake_seen)
         loss = critic_loss(config.objective, real_scores, fake_scores, label_smoothing=config.label_smoothing)
-        metrics: dict[str, Tensor] = {}
+        terms: dict[str, tuple[float, Tensor]] = {}
         if config.penalty_kind != "none" and config.penalty_every == 1:
             penalty = slope_penalty(config.penalty_kind, score, real_seen, fake_seen)
-            loss = loss + config.penalty_weight * penalty
-            metrics[self._penalty_name] = penalty.detach()
+            terms[self._penalty_name] = config.penalty_weight, penalty
+        if config.drift_weight:
+            terms["drift"] = config.drift_weight, real_scores.square().mean()
         if config.lecam_weight:
-            distance = self.lecam(real_scores, fake_scores)
-            loss = loss + config.lecam_weight * distance
-            metrics["lecam"] = distance.detach()
+            terms["lecam"] = config.lecam_weight, self.lecam(real_scores, fake_scores)
+        for weight, value in terms.values():
+            loss = loss + weight * value
+        metrics = {name: value.detach() for name, (_, value) in terms.items()}
         with torch.no_grad():
             real_accuracy, fake_accuracy = critic_accuracy(config.objective, real_scores, fake_scores)
             metrics |= {
@@ -269,8 +273,8 @@ class Game(nn.Module):
         """Standard deviation of the instance noise at a moment."""
         if not self.config.instance_noise:
             return 0.0
-        past = context.moment.samples_seen / self.config.instance_noise_images
-        return self.config.instance_noise * max(0.0, 1.0 - past)
+        left = 1.0 - context.moment.samples_seen / self.config.instance_noise_images
+        return self.config.instance_noise * max(0.0, left)
 
     def lecam(self, real_scores: Float[Tensor, " r"], fake_scores: Float[Tensor, " f"]) -> Float[Tensor, ""]:
         """Squared distances of real scores to the past mean of generated ones, and the other way round.
@@ -282,13 +286,11 @@ class Game(nn.Module):
     @torch.no_grad()
     def settle(self, player: str, critic: nn.Module, statistics: Mapping[str, Tensor]) -> None:
         """After a step of the player "critic": clip its weights, and move LeCam's means."""
-        if player != "critic":
-            return
-        if self.config.objective == "wasserstein-clip":  # Arjovsky et al. 2017, Algorithm 1, line 7
+        if player == "critic" and self.config.objective == "wasserstein-clip":  # Arjovsky 2017, Algorithm 1, line 7
             limit = self.config.clip_value
             for parameter in critic.parameters():
                 parameter.clamp_(-limit, limit)
-        if self.config.lecam_weight and statistics:
+        if player == "critic" and self.config.lecam_weight and statistics:
             self.real_anchor.lerp_(statistics["real_score"].to(self.real_anchor), 1.0 - self.config.lecam_decay)
             self.fake_anchor.lerp_(statistics["fake_score"].to(self.fake_anchor), 1.0 - self.config.lecam_decay)
 

@@ -227,6 +227,12 @@ class VQVAE(Learner):
         return straight_through(latents, self.codebook.look_up(self.codebook.nearest(latents))).flatten(1)
 
     @torch.no_grad()
+    def draw_latents(self, num: int) -> Float[Tensor, "n z"]:
+        """The vectors of codes that are drawn evenly, each for itself (the prior of Sec. 3.1), flat."""
+        codes = torch.randint(self.config.num_codes, (num, *self.code_shape), device=self.origin.device)
+        return self.codebook.look_up(codes).flatten(1)
+
+    @torch.no_grad()
     def decode(self, latents: Float[Tensor, "b z"]) -> UInt8[Tensor, "b c h w"]:
         """The images of such vectors."""
         quantised = latents.reshape(len(latents), self.config.code_dim, *self.code_shape)
