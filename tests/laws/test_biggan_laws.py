@@ -60,7 +60,7 @@ def test_sizes_of_the_paper() -> None:
 def test_sizes_of_the_other_presets() -> None:
     """No paper gives these: what ours count. At 64 x 64 another reading of the authors' code counts the same."""
     assert sizes(model_of("biggan-64"), 64) == (70_377_348, 45_511_970)
-    assert sizes(model_of("biggan-32"), 32, tuple("0123456789")) == (4_245_636, 4_384_001)
+    assert sizes(model_of("biggan-32"), 32, tuple("0123456789")) == (4_373_251, 4_207_361)
 
 
 @pytest.mark.parametrize("name", ["biggan-8", "biggan-28", "biggan-32", "biggan-64", "biggan-128"])
