@@ -76,7 +76,7 @@ class Generator(nn.Module):
 
     def forward(self, latents: Float[Tensor, "b l"]) -> Float[Tensor, "b c h w"]:
         """Images of the latents that `with_classes` makes."""
-        noise, embedded = latents.split([self.latent_dim, latents.shape[1] - self.latent_dim], dim=1)
+        noise, embedded = latents[:, : self.latent_dim], latents[:, self.latent_dim :]
         first, *rest = noise.chunk(len(self.blocks) + 1, dim=1) if self.hierarchical else [noise]
         conditions = [torch.cat([embedded, chunk], dim=1) for chunk in rest] or [embedded] * len(self.blocks)
         features = self.projection(first).unflatten(1, self.base)
