@@ -16,8 +16,8 @@ from dataclasses import replace
 
 import torch
 
+from gen_dist.capabilities import Samples
 from gen_dist.config import RunConfig
-from gen_dist.learner import Samples
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.training.training import Training

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gen_dist.learner import capabilities
+from gen_dist.capabilities import capabilities
 from gen_dist.models.table import FAMILIES, Family
 from gen_dist.workflows.families import any_learner, presets_of
 

@@ -9,8 +9,8 @@ import tyro
 from jaxtyping import UInt8
 from torch import Tensor
 
+from gen_dist.capabilities import Samples, Translates
 from gen_dist.data.storage import open_storage
-from gen_dist.learner import Samples, Translates
 from gen_dist.sampling.condition import condition_of
 from gen_dist.sampling.grids import save_grid, to_picture
 from gen_dist.workflows.evaluate import load_model

@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from gen_dist.bundle.bundle import Bundle
+from gen_dist.capabilities import Samples, Scores, Translates, capabilities
 from gen_dist.data.dataset import Dataset
 from gen_dist.distributed.seeding import seed_for, seeded
 from gen_dist.evaluation.coverage import class_shares, diversity, modes_covered, pixel_deviation
@@ -20,7 +21,7 @@ from gen_dist.evaluation.likelihood import likelihood
 from gen_dist.evaluation.manifold import manifold, precision_recall
 from gen_dist.evaluation.protocol import EvaluationProtocol, EvaluationRecord, Split
 from gen_dist.evaluation.retrieval import CaptionJudge
-from gen_dist.learner import Learner, Samples, Scores, Translates, capabilities
+from gen_dist.learner import Learner
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.sampling.translate import translations, untranslated
 from gen_dist.types import ImageBatch

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gen_dist.learner import LikelihoodKind
+from gen_dist.capabilities import LikelihoodKind
 from gen_dist.serialization import from_json, to_json
 
 ExtractorName = Literal["classifier", "random", "inception"]

@@ -13,8 +13,9 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from gen_dist.bundle.bundle import Bundle
+from gen_dist.capabilities import Conditions, Matches, Samples, capabilities
 from gen_dist.distributed.seeding import seed_for, seeded
-from gen_dist.learner import Conditions, Learner, Matches, Samples, capabilities
+from gen_dist.learner import Learner
 from gen_dist.sampling.draw import device_of, draw_samples, evaluation_mode
 from gen_dist.types import ImageBatch
 

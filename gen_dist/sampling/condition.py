@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from gen_dist.capabilities import ConditionKind, Conditions, Samples
 from gen_dist.data.captions import encode_captions
-from gen_dist.learner import ConditionKind, Conditions, Learner, Samples
+from gen_dist.learner import Learner
 from gen_dist.types import DataSpec
 
 

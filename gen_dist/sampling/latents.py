@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
+from gen_dist.capabilities import Decodes, Encodes, capabilities
 from gen_dist.distributed.seeding import seed_for, seeded
-from gen_dist.learner import Decodes, Encodes, Learner, capabilities
+from gen_dist.learner import Learner
 from gen_dist.sampling.draw import CHUNK, device_of, evaluation_mode
 
 PRIOR_DRAWS = 1024

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
+from gen_dist.capabilities import Translates, capabilities
 from gen_dist.distributed.seeding import seed_for, seeded
-from gen_dist.learner import Learner, Translates, capabilities
+from gen_dist.learner import Learner
 from gen_dist.sampling.draw import CHUNK, device_of, evaluation_mode
 from gen_dist.types import DataSpec, ImageBatch
 

@@ -9,11 +9,12 @@ from rich.console import Console
 from torch import Tensor
 
 from gen_dist.bundle.bundle import load_bundle
+from gen_dist.capabilities import Samples, Translates
 from gen_dist.config import RunConfig
 from gen_dist.data.dataset import open_dataset
 from gen_dist.data.storage import Storage
 from gen_dist.distributed.world import World
-from gen_dist.learner import Learner, Samples, Translates
+from gen_dist.learner import Learner
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.sampling.translate import translations

@@ -18,9 +18,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from gen_dist.capabilities import Samples, Scores, Translates
 from gen_dist.data.storage import Storage
 from gen_dist.evaluation.protocol import EvaluationRecord
-from gen_dist.learner import Learner, Samples, Scores, Translates
+from gen_dist.learner import Learner
 from gen_dist.presets import PRESETS, preset
 from gen_dist.serialization import from_json, to_json
 from gen_dist.types import DataSpec

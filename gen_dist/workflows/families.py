@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
-from gen_dist.learner import Learner, ModelConfig, capabilities
+from gen_dist.capabilities import capabilities
+from gen_dist.learner import Learner, ModelConfig
 from gen_dist.models.table import FAMILIES, Family
 from gen_dist.presets import PRESETS
 from gen_dist.presets.preset import Preset

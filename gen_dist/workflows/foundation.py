@@ -8,8 +8,8 @@ import dataclasses
 from typing import Any, Protocol, get_args, get_type_hints, runtime_checkable
 
 from gen_dist.bundle.bundle import Bundle, load_bundle
+from gen_dist.capabilities import BuildsOn
 from gen_dist.config import RunConfig
-from gen_dist.learner import BuildsOn
 from gen_dist.models.table import FAMILIES, AnyModelConfig, family_of
 from gen_dist.presets import PRESETS
 from gen_dist.training.checkpoint import Checkpoint, restore

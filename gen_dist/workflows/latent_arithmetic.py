@@ -10,8 +10,9 @@ from rich.table import Table
 from torch import Tensor
 
 from gen_dist.bundle.bundle import Bundle
+from gen_dist.capabilities import Classifies
 from gen_dist.evaluation.extractor import CHUNK
-from gen_dist.learner import Classifies, Learner
+from gen_dist.learner import Learner
 from gen_dist.sampling.arithmetic import CENTRE, NUM_RESULTS, combine, exemplars, variations
 from gen_dist.sampling.draw import device_of
 from gen_dist.sampling.grids import GREY, blank_images, sample_grid

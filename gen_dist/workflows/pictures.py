@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from gen_dist.capabilities import Samples, Translates
 from gen_dist.data.dataset import Dataset
 from gen_dist.evaluation.protocol import Split
-from gen_dist.learner import Learner, Samples, Translates
+from gen_dist.learner import Learner
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.sampling.grids import sample_grid
 from gen_dist.sampling.translate import translation_sheet, translations

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gen_dist.capabilities import Truncates, capabilities
 from gen_dist.evaluation.evaluator import Evaluator
-from gen_dist.learner import Learner, Truncates, capabilities
+from gen_dist.learner import Learner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gen_dist.capabilities import BuildsOn
 from gen_dist.config import RunConfig, override
 from gen_dist.distributed.seeding import seeded
-from gen_dist.learner import BuildsOn, Learner, ModelConfig
+from gen_dist.learner import Learner, ModelConfig
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNNConfig
 from gen_dist.models.autoregressive.made import MADEConfig
 from gen_dist.models.autoregressive.multiscale import MultiScaleConfig

@@ -20,9 +20,9 @@ from contract.small_presets import (
     without_noise,
 )
 
+from gen_dist.capabilities import BuildsOn, Classifies, Encodes, Samples, Translates
 from gen_dist.config import RunConfig
 from gen_dist.data.storage import open_storage
-from gen_dist.learner import BuildsOn, Classifies, Encodes, Samples, Translates
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.sampling.translate import translations

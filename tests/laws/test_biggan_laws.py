@@ -10,7 +10,8 @@ import torch
 from biggan_cases import DOUBLE, GREY, TINY, biggan_of, labelled_batch
 from torch import Tensor, nn
 
-from gen_dist.learner import Conditions, Context, Decodes, Loss, Samples, Truncates, capabilities
+from gen_dist.capabilities import Conditions, Decodes, Samples, Truncates, capabilities
+from gen_dist.learner import Context, Loss
 from gen_dist.losses.orthogonality import filter_overlap
 from gen_dist.models.gan.biggan import BigGAN, BigGANConfig
 from gen_dist.models.gan.game import GameConfig

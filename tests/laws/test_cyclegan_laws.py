@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from translation_cases import ALIKE, DOUBLE, PAIRS, cyclegan, pairs_of, signal_of
 
-from gen_dist.learner import Context, Samples, Translates
+from gen_dist.capabilities import Samples, Translates
+from gen_dist.learner import Context
 from gen_dist.models.gan.cyclegan import CycleGANConfig
 from gen_dist.models.gan.image_pool import exchange
 from gen_dist.presets import preset

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from gan_cases import DOUBLE, GREY, batch_of
 from torch import Tensor, nn
 
-from gen_dist.learner import Conditions, Context, Decodes, Loss
+from gen_dist.capabilities import Conditions, Decodes
+from gen_dist.learner import Context, Loss
 from gen_dist.losses.adversarial import critic_loss, generator_loss
 from gen_dist.models.gan.conditional import ConditionalGAN, ConditionalGANConfig, Conditioning
 from gen_dist.models.gan.game import GameConfig

@@ -9,7 +9,7 @@ import torch
 from gan_cases import DOUBLE, GREY, TINY, batch_of, learner_of, signal_of
 from torch import nn
 
-from gen_dist.learner import Decodes, Samples, capabilities
+from gen_dist.capabilities import Decodes, Samples, capabilities
 from gen_dist.models.gan.dcgan import DCGANConfig
 from gen_dist.models.gan.game import GameConfig
 from gen_dist.models.gan.unconditional import UnconditionalGAN

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gen_dist.learner import Conditions, Context, Loss
+from gen_dist.capabilities import Conditions
+from gen_dist.learner import Context, Loss
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from gen_dist.nn.gated import GatedNetwork, gate
 from gen_dist.nn.incremental_gated import IncrementalGatedNetwork

@@ -6,7 +6,7 @@ import pytest
 import torch
 from caption_cases import CAPTIONED, DOUBLE, MATCHER, WORDS, caption_bytes, captioned, matcher_of, signal_of
 
-from gen_dist.learner import Encodes, Matches
+from gen_dist.capabilities import Encodes, Matches
 from gen_dist.losses.matching import contrastive_loss
 from gen_dist.models.classifier.matcher import MatcherConfig
 from gen_dist.types import DataSpec, ImageBatch, Moment

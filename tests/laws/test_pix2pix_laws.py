@@ -14,7 +14,7 @@ from translation_cases import (
     without_normalization,
 )
 
-from gen_dist.learner import Samples, Translates
+from gen_dist.capabilities import Samples, Translates
 from gen_dist.losses.adversarial import critic_loss, generator_loss
 from gen_dist.models.gan.pix2pix import Pix2PixConfig
 from gen_dist.nn.patch import PATCH_HALVINGS, patch_critic

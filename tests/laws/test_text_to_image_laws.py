@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from caption_cases import CAPTIONED, DOUBLE, GAN, WORDS, caption_bytes, captioned, gan_of, signal_of
 from torch import Tensor
 
-from gen_dist.learner import BuildsOn, Conditions, Samples
+from gen_dist.capabilities import BuildsOn, Conditions, Samples
 from gen_dist.losses.matching import matching_aware_loss
 from gen_dist.models.composed.text_to_image import TextToImage, TextToImageConfig, interpolated
 from gen_dist.nn.normalization import Normalization

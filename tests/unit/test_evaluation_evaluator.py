@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gen_dist.capabilities import LikelihoodKind
 from gen_dist.data.dataset import Dataset
 from gen_dist.data.importing import ImportOptions, import_source
 from gen_dist.data.sources.digits import DigitsSource
@@ -15,7 +16,7 @@ from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.evaluation.extractor import Extraction
 from gen_dist.evaluation.protocol import EvaluationRecord, same_protocol
 from gen_dist.evaluation.random_features import NUM_FEATURES, RandomExtractor
-from gen_dist.learner import Learner, LikelihoodKind, Phase, Player
+from gen_dist.learner import Learner, Phase, Player
 from gen_dist.types import DataSpec
 
 NUM_SAMPLES = 400

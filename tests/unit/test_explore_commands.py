@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 
 from gen_dist.bundle.bundle import Bundle, load_bundle, save_bundle
+from gen_dist.capabilities import Decodes
 from gen_dist.cli import main
 from gen_dist.commands.explore.arithmetic import arithmetic
 from gen_dist.commands.explore.interpolate import interpolate
@@ -21,7 +22,6 @@ from gen_dist.commands.import_ import import_dataset
 from gen_dist.data.dataset import open_dataset
 from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.evaluation.random_features import RandomExtractor
-from gen_dist.learner import Decodes
 from gen_dist.models.classifier.convnet import ConvNetConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig
 from gen_dist.models.gan.dcgan import DCGANConfig
@@ -208,7 +208,7 @@ def test_a_curve_without_randomness_loses_all_variety(models: Mapping[str, str],
 def test_who_lacks_what_is_told_who_has_it(models: Mapping[str, str], tmp_path: Path) -> None:
     learner = load_bundle(models["gan"]).learner
     with pytest.raises(
-        ValueError, match=r"DCGAN can't walk between images: it lacks 'encodes' \(it samples, decodes\)"
+        ValueError, match=r"UnconditionalGAN can't walk between images: it lacks 'encodes' \(it samples, decodes\)"
     ):
         interpolate(models["gan"], data="digits", out=tmp_path / "walk.png")
     with pytest.raises(ValueError, match=r"families that can: .*pixelcnn"):

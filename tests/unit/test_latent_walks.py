@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gen_dist.learner import Decodes, Learner, Phase, Player, Samples
+from gen_dist.capabilities import Decodes, Samples
+from gen_dist.learner import Learner, Phase, Player
 from gen_dist.models.table import family_of
 from gen_dist.presets import PRESETS
 from gen_dist.sampling.arithmetic import CENTRE, combine, exemplars, variations

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from gen_dist.bundle.bundle import Bundle, BundleDescription
+from gen_dist.capabilities import Conditions, Matches
 from gen_dist.evaluation.retrieval import CaptionJudge, retrieval, share_of_first
-from gen_dist.learner import Conditions, Learner, Matches, Phase, Player
+from gen_dist.learner import Learner, Phase, Player
 from gen_dist.models.classifier.matcher import MatcherConfig
 from gen_dist.types import DataSpec, ImageBatch
 

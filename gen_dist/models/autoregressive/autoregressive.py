@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from gen_dist.learner import ConditionKind, Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.capabilities import ConditionKind, LikelihoodKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import binarise, bits_per_dimension
 from gen_dist.models.autoregressive.outputs import PixelDistribution
 from gen_dist.models.autoregressive.raster import PixelPredictor, draw_in_raster_order

@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import ConditionKind, Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.capabilities import ConditionKind, LikelihoodKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import bits_per_dimension
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPredictor
 from gen_dist.models.autoregressive.outputs import Softmax

@@ -26,7 +26,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import ConditionKind, Context, Learner, Loss, Phase, Player
+from gen_dist.capabilities import ConditionKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player
 from gen_dist.losses.adversarial import diversity, generator_loss
 from gen_dist.losses.matching import matching_aware_loss
 from gen_dist.models.checks import check_at_least_one

@@ -29,7 +29,8 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from gen_dist.learner import ConditionKind, Context, Learner, Loss, Phase, Player
+from gen_dist.capabilities import ConditionKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player
 from gen_dist.losses.orthogonality import filter_overlap
 from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.gan.biggan_networks import Critic, Generator, check_halvings

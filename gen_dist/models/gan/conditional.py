@@ -25,7 +25,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import ConditionKind, Context, Learner, Loss, Phase, Player
+from gen_dist.capabilities import ConditionKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player
 from gen_dist.models.gan.dcgan import ConvolutionalGANConfig, convolutional_critic, convolutional_generator
 from gen_dist.models.gan.game import Game
 from gen_dist.models.gan.generating import dtype_of, normal_latents, render, standing_statistics
