@@ -36,8 +36,8 @@ class Edges:
     """The source is a drawing of the image's edges: thin, white on black.
 
     An edge is where the gradient (Sobel's) is a local maximum along its own direction, as J. Canny proposed ("A
-    Computational Approach to Edge Detection", 1986; without his hysteresis), and not small beside the largest of the
-    image.
+    Computational Approach to Edge Detection", 1986; without his smoothing and hysteresis), and not small beside the
+    largest of the image.
 
     Attributes:
         share: of the image's largest gradient, below which there is no edge.

@@ -1,13 +1,10 @@
-"""What lies beside images: folders of sources, unpaired sets, tables of captions, and fonts with names."""
+"""What lies beside images: folders of sources, and unpaired sets."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -178,113 +175,3 @@ def test_a_split_of_one_set_alone_is_refused(tmp_path: Path) -> None:
     beside = make_unpaired(tmp_path, 50, 1)
     with pytest.raises(DataError, match=r"split has \d+ images of .*images and 0 of .*sources: .*--validation"):
         run(tmp_path / "images", beside, shares=SplitShares(validation=0.2, test=0.4))
-
-
-CAPTIONS = {"b/a.png": "a black square", "b/c.png": 'a "grey" square, \N{SNOWMAN}'}
-
-
-def make_captioned(folder: Path) -> Path:
-    for value, name in enumerate(CAPTIONS):
-        shade(folder / "set", name, value)
-    return folder / "set"
-
-
-def write_csv(folder: Path) -> Path:
-    (folder / "c.csv").write_text('file,caption\nb/a.png,a black square\nb/c.png,"a ""grey"" square, \u2603"\n')
-    return folder / "c.csv"
-
-
-def write_jsonl(folder: Path) -> Path:
-    lines = [
-        {"file_name": "./b/a.png", "text": "a black square"},
-        {"file_name": "b/c.png", "text": CAPTIONS["b/c.png"]},
-    ]
-    (folder / "c.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
-    return folder / "c.jsonl"
-
-
-def write_parquet(folder: Path) -> Path:
-    columns = {"id": [1, 2], "file": ["b/a.png", "b/c.png"], "caption": list(CAPTIONS.values())}
-    pq.write_table(pa.table(columns), folder / "c.parquet")
-    return folder / "c.parquet"
-
-
-@pytest.mark.parametrize("write", [write_csv, write_jsonl, write_parquet])
-def test_captions_from_a_table(write: Callable[[Path], Path], tmp_path: Path) -> None:
-    images = make_captioned(tmp_path)
-    (images / "b" / "a.txt").write_text("what the table says counts")
-    dataset = run(images, Beside(captions=write(tmp_path))).dataset
-    batch = dataset.read("train")
-    assert batch.captions is not None
-    found = dict(zip(batch.images[:, 0, 0, 0].tolist(), decode_captions(batch.captions), strict=True))
-    assert found == dict(enumerate(CAPTIONS.values()))
-    assert dataset.spec.caption_bytes == len(CAPTIONS["b/c.png"].encode())
-
-
-def captions_file(name: str, content: str | bytes) -> Callable[[Path], Path]:
-    def write(folder: Path) -> Path:
-        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        return folder / name
-
-    return write
-
-
-HEAD = "file,caption\nb/a.png,x\nb/c.png,y\n"
-SKIPPABLE_CAPTIONS: dict[str, tuple[Callable[[Path], Path], str, int]] = {
-    "missing": (captions_file("c.csv", "file,caption\nb/a.png,x\n"), r"b/c\.png: .*c\.csv has no caption for it", 1),
-    "empty": (captions_file("c.csv", "file,caption\nb/a.png,x\nb/c.png, \n"), r"b/c\.png: .*has no caption", 1),
-    "unknown image": (
-        captions_file("c.csv", HEAD + "d.png,z\n"),
-        r"c\.csv: d\.png: there is no such image in .*set",
-        2,
-    ),
-}
-
-
-@pytest.mark.parametrize("case", SKIPPABLE_CAPTIONS)
-def test_images_and_captions_without_each_other_are_named(case: str, tmp_path: Path) -> None:
-    images = make_captioned(tmp_path)
-    write, message, num_left = SKIPPABLE_CAPTIONS[case]
-    with pytest.raises(DataError, match=message):
-        run(images, Beside(captions=write(tmp_path)))
-    assert list(Path("out").iterdir()) == []
-    imported = run(images, Beside(captions=write(tmp_path)), skip_bad=True)
-    assert imported.dataset.num_images("train") == num_left
-    assert len(imported.skipped) == 1
-
-
-@pytest.mark.parametrize(
-    ("write", "message"),
-    [
-        (captions_file("c.csv", HEAD + "b/a.png,z\n"), r"c\.csv, line 4: b/a\.png has a caption already"),
-        (
-            captions_file("c.csv", "name,words\nb/a.png,x\n"),
-            r"c\.csv, line 2: there is no 'file' \(its columns are name",
-        ),
-        (captions_file("c.csv", "file,caption\nb/a.png\n"), r"c\.csv, line 2: 'caption' is None, not a text"),
-        (captions_file("c.csv", b"file,caption\nb/a.png,\xff\n"), r"c\.csv is not a csv file of UTF-8 text"),
-        (captions_file("c.jsonl", '{"file": "b/a.png",'), r"c\.jsonl is not a jsonl file"),
-        (captions_file("c.jsonl", "[1]\n"), r"c\.jsonl, line 1: there is no 'file' \(it is \[1\]\)"),
-        (captions_file("c.jsonl", '{"file": "b/a.png", "caption": 3}'), r"line 1: 'caption' is 3, not a text"),
-        (captions_file("c.parquet", "not Parquet"), r"c\.parquet is not a parquet file"),
-        (captions_file("c.xlsx", ""), r"c\.xlsx: captions are read from \.csv, \.jsonl and \.parquet"),
-        (lambda folder: folder / "no.csv", r"no\.csv does not exist"),
-    ],
-)
-def test_a_table_that_is_wrong_as_a_whole_is_named(write: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
-    images = make_captioned(tmp_path)
-    for skip_bad in (False, True):
-        with pytest.raises(DataError, match=message):
-            run(images, Beside(captions=write(tmp_path)), skip_bad=skip_bad)
-    assert list(Path("out").iterdir()) == []
-
-
-def test_unpaired_sets_keep_the_captions_of_their_images(tmp_path: Path) -> None:
-    images = make_captioned(tmp_path)
-    shade(tmp_path / "sources", "s.png", 200)
-    beside = Beside(captions=write_csv(tmp_path), unpaired_sources=str(tmp_path / "sources"))
-    dataset = run(images, beside).dataset
-    assert dataset.spec.source == SourceSpec(channels=1, height=6, width=6, paired=False)
-    captions = dataset.read("train").captions
-    assert captions is not None
-    assert sorted(decode_captions(captions)) == sorted(CAPTIONS.values())
