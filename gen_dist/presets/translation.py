@@ -15,7 +15,7 @@ def second_half(images: int) -> LearningRateSchedule:
 
 def pix2pix_8() -> RunConfig:
     """For 8x8 digits with sources of 8x8 (edges) or 4x4 and 2x2 (the same image, smaller)."""
-    images = 60_000
+    images = 40_000
     optimizer = Adam(learning_rate=1e-3, betas=(0.5, 0.999))
     model = Pix2PixConfig(
         patch_size=16,
@@ -57,7 +57,7 @@ def pix2pix_256() -> RunConfig:
 
 def cyclegan_8() -> RunConfig:
     """For 8x8 digits with sources of 8x8, paired or not."""
-    images = 60_000
+    images = 20_000
     optimizer = Adam(learning_rate=1e-3, betas=(0.5, 0.999))
     model = CycleGANConfig(
         patch_size=16,
@@ -105,7 +105,7 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         name="pix2pix-256", summary="pix2pix of 256x256 images with the paper's sizes, for a GPU", build=pix2pix_256
     ),
-    Preset(name="cyclegan-8", summary="CycleGAN of 8x8 images (digits), a minute on one core", build=cyclegan_8),
+    Preset(name="cyclegan-8", summary="CycleGAN of 8x8 images (digits), about a minute on one core", build=cyclegan_8),
     Preset(name="cyclegan-28", summary="CycleGAN of 28x28 images", build=cyclegan_28),
     Preset(
         name="cyclegan-256", summary="CycleGAN of 256x256 images with the paper's sizes, for a GPU", build=cyclegan_256
