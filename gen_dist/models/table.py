@@ -19,7 +19,7 @@ from gen_dist.models.boltzmann import dbm, rbm
 from gen_dist.models.classifier import convnet
 from gen_dist.models.composed import code_prior
 from gen_dist.models.flow import ffjord, glow, nice, realnvp
-from gen_dist.models.gan import dcgan
+from gen_dist.models.gan import dcgan, progressive
 from gen_dist.models.markov import gsn
 from gen_dist.models.paper import Paper
 from gen_dist.models.vae import autoencoder, gumbel, iaf, iwae, mixture_posterior, vae, vqvae
@@ -40,6 +40,7 @@ class Family:
 
 FAMILIES: tuple[Family, ...] = (
     Family(name="dcgan", kind="gan", config=dcgan.DCGANConfig, paper=dcgan.PAPER),
+    Family(name="progressive", kind="gan", config=progressive.ProgressiveConfig, paper=progressive.PAPER),
     Family(name="vae", kind="vae", config=vae.VAEConfig, paper=vae.PAPER),
     Family(name="iwae", kind="vae", config=iwae.IWAEConfig, paper=iwae.PAPER),
     Family(name="vae-mixture", kind="vae", config=mixture_posterior.MixtureVAEConfig, paper=mixture_posterior.PAPER),
@@ -86,6 +87,7 @@ FAMILIES: tuple[Family, ...] = (
 
 AnyModelConfig = (
     dcgan.DCGANConfig
+    | progressive.ProgressiveConfig
     | vae.VAEConfig
     | iwae.IWAEConfig
     | mixture_posterior.MixtureVAEConfig

@@ -13,6 +13,7 @@ from gen_dist.presets import (
     made,
     markov,
     nade,
+    progressive,
     vae,
 )
 from gen_dist.presets.preset import Preset
@@ -21,6 +22,7 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for module in (
         gan,
+        progressive,
         vae,
         autoregressive,
         nade,
