@@ -19,7 +19,7 @@ from gen_dist.models.boltzmann import dbm, rbm
 from gen_dist.models.classifier import convnet, matcher
 from gen_dist.models.composed import code_prior, text_to_image
 from gen_dist.models.flow import ffjord, glow, nice, realnvp
-from gen_dist.models.gan import biggan, conditional, cyclegan, dcgan, original, pix2pix, resnet
+from gen_dist.models.gan import biggan, conditional, cyclegan, dcgan, original, pix2pix, progressive, resnet
 from gen_dist.models.markov import gsn
 from gen_dist.models.paper import Paper
 from gen_dist.models.vae import autoencoder, gumbel, iaf, iwae, mixture_posterior, vae, vqvae
@@ -46,6 +46,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(name="pix2pix", kind="gan", config=pix2pix.Pix2PixConfig, paper=pix2pix.PAPER),
     Family(name="cyclegan", kind="gan", config=cyclegan.CycleGANConfig, paper=cyclegan.PAPER),
     Family(name="biggan", kind="gan", config=biggan.BigGANConfig, paper=biggan.PAPER),
+    Family(name="progressive", kind="gan", config=progressive.ProgressiveConfig, paper=progressive.PAPER),
     Family(name="vae", kind="vae", config=vae.VAEConfig, paper=vae.PAPER),
     Family(name="iwae", kind="vae", config=iwae.IWAEConfig, paper=iwae.PAPER),
     Family(name="vae-mixture", kind="vae", config=mixture_posterior.MixtureVAEConfig, paper=mixture_posterior.PAPER),
@@ -100,6 +101,7 @@ AnyModelConfig = (
     | pix2pix.Pix2PixConfig
     | cyclegan.CycleGANConfig
     | biggan.BigGANConfig
+    | progressive.ProgressiveConfig
     | vae.VAEConfig
     | iwae.IWAEConfig
     | mixture_posterior.MixtureVAEConfig

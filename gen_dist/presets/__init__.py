@@ -15,6 +15,7 @@ from gen_dist.presets import (
     made,
     markov,
     nade,
+    progressive,
     translation,
     vae,
 )
@@ -27,6 +28,7 @@ PRESETS: dict[str, Preset] = {
         gan_families,
         translation,
         biggan,
+        progressive,
         vae,
         autoregressive,
         nade,
