@@ -45,6 +45,12 @@ STILL: dict[str, dict[str, str]] = {
         for size, num_doublings in ((8, 1), (28, 2), (32, 3))
     },
 }
+# Parameters of families that may stand still for a while, each with its reason.
+EITHER: dict[str, dict[str, str]] = {
+    "BigGANConfig": {
+        "critic.linear.bias": "inside the hinge's margin real and generated images push it equally, and oppositely"
+    },
+}
 # What must change before a loss is a mean over images: batch statistics mix images, steps of a size that suits a whole
 # batch do so too, and the rest is noise that `without_noise` does not still.
 SEPARABLE: dict[str, dict[str, object]] = {
@@ -98,6 +104,11 @@ def frozen(training: Training) -> set[str]:
     return {name for name, parameter in training.state.learner.named_parameters() if not parameter.requires_grad}
 
 
+def either(name: str) -> set[str]:
+    """Weights that may move or stay."""
+    return set(EITHER.get(type(preset(name).model).__name__, {}))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_configuration_survives_json(name: str) -> None:
     config = preset(name)
@@ -126,6 +137,8 @@ def test_a_phase_moves_its_player_and_no_other(name: str) -> None:
         step_once(training, index)
         mine = {id(parameter) for parameter in training.state.players[phase.player].module.parameters()}
         for parameter_name, parameter in training.state.learner.named_parameters():
+            if parameter_name in either(name):
+                continue
             moved = not torch.equal(parameter, before[parameter_name])
             still = parameter_name in STILL.get(name, {}) or not parameter.requires_grad
             expected = id(parameter) in mine and not still
@@ -141,7 +154,7 @@ def test_every_parameter_keeps_moving(name: str) -> None:
     before = weights(training)
     advance(training)
     now = weights(training)
-    unmoved = {parameter for parameter in before if torch.equal(before[parameter], now[parameter])}
+    unmoved = {parameter for parameter in before if torch.equal(before[parameter], now[parameter])} - either(name)
     assert unmoved == set(STILL.get(name, {})) | frozen(training)
     assert all(tensor.isfinite().all() for tensor in everything(training).values())
 

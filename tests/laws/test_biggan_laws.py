@@ -59,7 +59,7 @@ def test_sizes_of_the_paper() -> None:
 
 
 def test_sizes_of_the_other_presets() -> None:
-    """No paper gives these: what ours count. At 64 x 64 another reading of the authors' code counts the same."""
+    """What ours count. At 64 x 64 another implementation of the authors' code states the same."""
     assert sizes(model_of("biggan-64"), 64) == (70_377_348, 45_511_970)
     assert sizes(model_of("biggan-32"), 32, tuple("0123456789")) == (4_373_251, 4_207_361)
 

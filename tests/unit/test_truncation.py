@@ -3,17 +3,18 @@
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from gen_dist.data.dataset import Dataset
+from gen_dist.data.importing import ImportOptions, import_source
+from gen_dist.data.sources.arrays import ArraysSource
 from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.evaluation.random_features import RandomExtractor
 from gen_dist.learner import Learner, Phase, Player
-from gen_dist.types import DataSpec, ImageBatch
+from gen_dist.types import DataSpec
 from gen_dist.workflows.truncation import truncation_curve
 
 SPEC = DataSpec(channels=1, height=8, width=8)
@@ -42,19 +43,14 @@ class Shades(Learner):
         return (128.0 + 40.0 * shade + 8.0 * torch.randn(num, 1, 8, 8)).clamp(0, 255).to(torch.uint8)
 
 
-class Shown:
-    """As much of a dataset as an evaluator reads."""
-
-    spec, digest, uri = SPEC, "shades", "shades"
-
-    def read(self, split: str, limit: int | None = None) -> ImageBatch:
-        torch.manual_seed({"train": 1, "validation": 2, "test": 3}[split])
-        return ImageBatch(images=Shades().sample(min(400, limit or 400)))
-
-
 @pytest.fixture(scope="module")
-def evaluator() -> Evaluator:
-    return Evaluator(cast(Dataset, Shown()), RandomExtractor(SPEC), num_scored=0)
+def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
+    """Of images that the model draws without truncation."""
+    folder = tmp_path_factory.mktemp("shades")
+    torch.manual_seed(1)
+    np.save(folder / "shades.npy", Shades().sample(2000)[:, 0].numpy())
+    dataset = import_source(ArraysSource(folder / "shades.npy"), folder / "dataset", ImportOptions()).dataset
+    return Evaluator(dataset, RandomExtractor(SPEC), num_scored=0)
 
 
 def test_small_thresholds_keep_precision_and_lose_recall(evaluator: Evaluator) -> None:
@@ -63,8 +59,9 @@ def test_small_thresholds_keep_precision_and_lose_recall(evaluator: Evaluator) -
     points = truncation_curve(learner, evaluator, thresholds, num_samples=300, seed=0)
     assert [point.threshold for point in points] == thresholds
     whole, half, narrow = points
-    assert whole.recall > half.recall > narrow.recall
-    assert narrow.precision >= 0.9
+    # Nearly all within the middle of what is real, of which the narrowest shows a twentieth.
+    assert whole.recall > 0.7 > half.recall > narrow.recall
+    assert narrow.precision > 0.7
     assert whole.frechet_distance < half.frechet_distance < narrow.frechet_distance
     metrics = evaluator.evaluate(learner, ema=False, num_samples=300, seed=0).metrics
     assert (whole.precision, whole.recall) == (metrics["precision"], metrics["recall"])
