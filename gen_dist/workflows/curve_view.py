@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from gen_dist.sampling.grids import GREY, sample_grid
 from gen_dist.tuning.report.style import ACCENT, INK, SECOND, new_figure, styled
+from gen_dist.workflows.curve import CurvePoint
 from gen_dist.workflows.exhibit import Exhibit
-from gen_dist.workflows.temperature import CurvePoint
 
 SHOWN = 12
 """Images of a row of the sheet."""
@@ -51,7 +52,8 @@ def curve_sheet(
         moving: whether an animation is wanted.
     """
     labels = [f"{point.setting:g}" for point in points]
-    figures = {"setting": setting, "points": [dataclasses.asdict(point) for point in points], "anchors": dict(anchors)}
+    dicts = [dataclasses.asdict(point) | {"setting": label} for point, label in zip(points, labels, strict=True)]
+    figures = {"setting": setting, "points": dicts, "anchors": dict(anchors)}
     if moving:
         columns = 4
         frames = tuple(
@@ -67,7 +69,9 @@ def _chart(points: Sequence[CurvePoint], anchors: Mapping[str, float], setting: 
     with styled():
         figure = new_figure(CHART_INCHES)
         left, right = figure.subplots(1, 2)
-        at = [point.setting for point in points]
+        labels = [f"{point.setting:g}" for point in points]
+        bounded = all(math.isfinite(point.setting) for point in points)
+        at = [point.setting for point in points] if bounded else [float(index) for index in range(len(points))]
         for name, colour, marker in (("precision", ACCENT, "o"), ("recall", SECOND, "s")):
             left.plot(at, [getattr(point, name) for point in points], color=colour, marker=marker, label=name)
             left.axhline(anchors[f"{name}_real"], color=colour, linestyle=":", linewidth=1.1)
@@ -79,6 +83,8 @@ def _chart(points: Sequence[CurvePoint], anchors: Mapping[str, float], setting: 
         right.set_title("Fréchet distance")
         right.set_ylim(bottom=0)
         for axes in (left, right):
+            if not bounded:  # infinity has no place on an axis: the points stand side by side
+                axes.set_xticks(at, labels)
             axes.set_xlabel(f"{setting} (dotted: real images)")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=CHART_DOTS_PER_INCH, metadata={"Software": None})

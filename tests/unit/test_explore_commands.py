@@ -1,6 +1,7 @@
 """`gen-dist explore`: what the pictures hold, what is said beside them, and where they are logged."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -29,21 +30,24 @@ from gen_dist.models.table import AnyModelConfig
 from gen_dist.models.vae.autoencoder import AutoencoderConfig
 from gen_dist.models.vae.vae import VAEConfig
 from gen_dist.models.vae.vqvae import VQVAEConfig
+from gen_dist.presets import preset
 from gen_dist.sampling.animation import HOLD_MILLISECONDS, is_moving, save_picture, there_and_back
+from gen_dist.sampling.draw import draw_samples
 from gen_dist.sampling.latents import Prior, decode_all, draw_latents, numbered_latents
 from gen_dist.tracking.location import store_uri
 from gen_dist.tracking.store import RUN_NAME_TAG
 from gen_dist.types import DataSpec
+from gen_dist.workflows.curve import curve, samples_at
 from gen_dist.workflows.families import require
 from gen_dist.workflows.latent_arithmetic import class_probabilities, classified_groups
 from gen_dist.workflows.latent_pictures import influences
-from gen_dist.workflows.temperature import temperature_curve
 
 CLASSES = tuple("0123456789")
 SPEC = DataSpec(channels=1, height=8, width=8, class_names=CLASSES)
 CONFIGS: dict[str, AnyModelConfig] = {
     "vae": VAEConfig(latent_dim=4, hidden=(8,)),
     "gan": DCGANConfig(latent_dim=4, generator_channels=8, critic_channels=8, initial_std=None),
+    "biggan": preset("biggan-8").model,
     "flow": RealNVPConfig(hidden=4, num_blocks=0, scales=1),
     "autoencoder": AutoencoderConfig(latent_dim=4, hidden=(8,)),
     "vqvae": VQVAEConfig(hidden=4, residual_hidden=4, num_residual_blocks=1, code_dim=4, num_codes=8),
@@ -195,21 +199,32 @@ def test_a_curve_without_randomness_loses_all_variety(models: Mapping[str, str],
     evaluator = Evaluator(dataset, RandomExtractor(dataset.spec), num_samples=40, num_scored=0)
     learner = load_bundle(models["gan"]).learner
     told: list[float] = []
-    points = temperature_curve(learner, evaluator, (1e-9, 1.0), num_samples=40, seed=3, report=told.append)
+    points = curve(learner, evaluator, "temperature", (1e-9, 1.0), num_samples=40, seed=3, report=told.append)
     record = evaluator.evaluate(learner, ema=False, num_samples=40, seed=3)
     assert points[1].frechet_distance == record.metrics["frechet_distance"]
     assert (points[1].precision, points[1].recall) == (record.metrics["precision"], record.metrics["recall"])
     assert points[0].recall == 0.0
     assert told == [0.5, 1.0]
     with pytest.raises(ValueError, match="temperature is 0"):
-        temperature_curve(learner, evaluator, (0.0,), num_samples=40, seed=3)
+        curve(learner, evaluator, "temperature", (0.0,), num_samples=40, seed=3)
+
+
+def test_a_threshold_of_infinity_is_the_model_as_it_is(models: Mapping[str, str], digits: str, tmp_path: Path) -> None:
+    learner = load_bundle(models["biggan"]).learner
+    whole, cut = (samples_at(learner, "threshold", value, 8, seed=0) for value in (math.inf, 0.1))
+    assert torch.equal(whole, draw_samples(learner, 8, seed=0))
+    assert not torch.equal(whole, cut)
+    out, options = tmp_path / "curve.png", {"data": digits, "num_samples": 8, "extractor": "random", "device": "cpu"}
+    truncation(models["biggan"], thresholds=(0.1, math.inf), out=out, **options)  # type: ignore[arg-type]
+    with Image.open(out) as picture:
+        assert picture.height > 300  # the chart, and two rows
+    with pytest.raises(ValueError, match="can't truncate its latents: it lacks 'truncates'"):
+        truncation(models["gan"], thresholds=(0.1,), out=out, **options)  # type: ignore[arg-type]
 
 
 def test_who_lacks_what_is_told_who_has_it(models: Mapping[str, str], tmp_path: Path) -> None:
     learner = load_bundle(models["gan"]).learner
-    with pytest.raises(
-        ValueError, match=r"UnconditionalGAN can't walk between images: it lacks 'encodes' \(it samples, decodes\)"
-    ):
+    with pytest.raises(ValueError, match=r"can't walk between images: it lacks 'encodes' \(it samples, decodes\)"):
         interpolate(models["gan"], data="digits", out=tmp_path / "walk.png")
     with pytest.raises(ValueError, match=r"families that can: .*pixelcnn"):
         require(learner, "finish", "completes")

@@ -16,7 +16,7 @@ from gen_dist.sampling.draw import draw_samples
 from gen_dist.sampling.interpolate import lerp, path, slerp
 from gen_dist.sampling.latents import decode_all, draw_latents, numbered_latents, prior_of
 from gen_dist.sampling.traverse import changes, traversal
-from gen_dist.types import DataSpec
+from gen_dist.types import DataSpec, SourceSpec
 
 SIZE = 6
 WEIGHT = torch.arange(-12.0, 12.0).reshape(4, SIZE) / 2
@@ -158,7 +158,14 @@ def test_a_standard_normal_prior_is_recognised_and_others_are_not() -> None:
         assert torch.allclose(found.deviation, torch.full((SIZE,), wrong.spread, dtype=torch.float64), atol=0.2)
 
 
-DATA = DataSpec(channels=1, height=8, width=8, class_names=tuple("0123456789"))
+DATA = DataSpec(
+    channels=1,
+    height=8,
+    width=8,
+    class_names=tuple("0123456789"),
+    source=SourceSpec(channels=1, height=8, width=8),
+    caption_bytes=16,
+)
 DRAWS_PIXELS = {"ppca"}
 """Families whose samples have noise that no latent stands for."""
 
