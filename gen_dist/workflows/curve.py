@@ -10,8 +10,9 @@ from typing import Literal
 from jaxtyping import UInt8
 from torch import Tensor
 
+from gen_dist.capabilities import Truncates
 from gen_dist.evaluation.evaluator import Evaluator
-from gen_dist.learner import Learner, Truncates
+from gen_dist.learner import Learner
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.sampling.latents import unable
 from gen_dist.workflows.truncation import truncation_curve
