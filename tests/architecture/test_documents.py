@@ -56,7 +56,7 @@ def assert_accepted(words: list[str], where: str) -> None:
 def is_program(words: list[str], index: int) -> bool:
     """Whether this word of a shell line is run, and is not an argument (a namespace is called gen-dist too)."""
     before = words[index - 1] if index else "&&"
-    return before in ("&&", "|", "--") or "=" in before
+    return before in ("&&", "|", "--") or ("=" in before and "$(" not in before)
 
 
 def command_lines() -> list[tuple[str, list[str]]]:
