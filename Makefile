@@ -51,7 +51,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 lock: ## resolve pyproject.toml anew and write requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --dry-run --ignore-installed --report resolution.json '.[dev]'
+	$(PIP) install --quiet --dry-run --ignore-installed --report resolution.json '.[dev,server]'
 	$(BIN)/python .ci/lock.py < resolution.json > requirements.lock
 	@rm resolution.json
 

@@ -29,7 +29,7 @@ from bare import BareLoop, Images
 
 from gen_dist.config import RunConfig, override
 from gen_dist.distributed.seeding import seed_for, seed_torch
-from gen_dist.models.gan.dcgan import DCGAN
+from gen_dist.models.gan.unconditional import UnconditionalGAN
 from gen_dist.presets import preset
 from gen_dist.training.training import Training
 
@@ -71,7 +71,7 @@ def check_same_work(config: RunConfig, images: Images) -> None:
     bare.before_step = same_noise
     names = set(bare.advance(CHECKED_ROUNDS))
     learner = training.state.learner
-    assert isinstance(learner, DCGAN)
+    assert isinstance(learner, UnconditionalGAN)
     for mine, its in ((learner.critic, bare.critic), (learner.generator, bare.generator)):
         for name, value in mine.state_dict().items():
             assert torch.equal(value, its.state_dict()[name]), f"the loops differ in {name}"

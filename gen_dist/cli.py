@@ -46,11 +46,45 @@ COMMANDS: tuple[Command, ...] = (
     Command("evaluate", "gen_dist.commands.evaluate:evaluate", "judge a model against real data and two anchors"),
     Command("sample", "gen_dist.commands.sample:sample", "draw images from a registered model"),
     Command(
-        "explore complete", "gen_dist.commands.explore:complete", "let a model finish images from their upper part"
+        "explore complete",
+        "gen_dist.commands.explore.complete:complete",
+        "let a model finish images from their upper part",
     ),
-    Command("explore reconstruct", "gen_dist.commands.explore:reconstruct", "encode images and decode them again"),
     Command(
-        "explore manifold", "gen_dist.commands.explore:manifold", "draw the plane of a two-dimensional latent space"
+        "explore reconstruct",
+        "gen_dist.commands.explore.reconstruct:reconstruct",
+        "encode images and decode them again",
+    ),
+    Command(
+        "explore interpolate",
+        "gen_dist.commands.explore.interpolate:interpolate",
+        "walk between latents, as a sheet or an animation",
+    ),
+    Command(
+        "explore arithmetic",
+        "gen_dist.commands.explore.arithmetic:arithmetic",
+        "calculate with latents: A minus B plus C",
+    ),
+    Command("explore traverse", "gen_dist.commands.explore.traverse:traverse", "move one latent dimension at a time"),
+    Command(
+        "explore manifold",
+        "gen_dist.commands.explore.manifold:manifold",
+        "draw the plane of a two-dimensional latent space",
+    ),
+    Command(
+        "explore neighbours",
+        "gen_dist.commands.explore.neighbours:neighbours",
+        "nearest training images: has it learned them by heart?",
+    ),
+    Command(
+        "explore truncation",
+        "gen_dist.commands.explore.truncation:truncation",
+        "fidelity against variety as randomness is scaled",
+    ),
+    Command(
+        "explore translate",
+        "gen_dist.commands.explore.translate:translate",
+        "translate images: sources beside results",
     ),
     Command("probe", "gen_dist.commands.probe:probe", "how much of the classes a model's latents hold"),
     Command("report", "gen_dist.commands.report:report", "write the stability report of a study"),
@@ -70,6 +104,18 @@ examples:
 
 Every subcommand explains itself: gen-dist train --help
 For the traceback of an error, set GEN_DIST_TRACEBACK=1."""
+
+
+GROUP_EXAMPLES = {
+    "explore": """\
+examples:
+  gen-dist explore interpolate runs/NAME/bundle --out walk.gif
+  gen-dist explore arithmetic runs/NAME/bundle --data digits --classes 8 3 5
+  gen-dist explore neighbours models:/NAME@champion --data digits
+
+Each explains itself: gen-dist explore interpolate --help
+What the pictures show, and which models can: docs/exploring.md""",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,9 +150,10 @@ def _help(words: Sequence[str]) -> int:
         print(f"\n{EXAMPLES}")
         return 0
     if group and len(typed) == 1:
-        print(
-            _overview(f"`{PROGRAM} {typed[0]}` has these parts.", group), file=sys.stdout if wants_help else sys.stderr
-        )
+        stream = sys.stdout if wants_help else sys.stderr
+        print(_overview(f"`{PROGRAM} {typed[0]}` has these parts.", group), file=stream)
+        if typed[0] in GROUP_EXAMPLES:
+            print(f"\n{GROUP_EXAMPLES[typed[0]]}", file=stream)
         return 0 if wants_help else entry.USER_ERROR
     wanted = " ".join(typed[:2]) if group else typed[0]
     near = difflib.get_close_matches(wanted, [command.name for command in group or COMMANDS], n=1, cutoff=0.5)

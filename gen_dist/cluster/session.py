@@ -13,8 +13,8 @@ _HEALTH_CHECK_SECONDS = "0.2"
 # How long a restart waits for as many workers as asked for before an elastic run goes on with fewer.
 _GROUP_START_SECONDS = "15"
 
-
 GPU_SHARE = 0.25
+EXPECT_GPUS_VARIABLE = "GEN_DIST_EXPECT_GPUS"
 
 
 @final
@@ -77,8 +77,11 @@ def describe_resources() -> str:
 
 
 def has_gpus() -> bool:
-    """Whether any node has a GPU."""
-    return bool(ray.cluster_resources().get("GPU", 0))
+    """Whether any node has a GPU, or will: an autoscaler starts from none and does not say what it may add.
+
+    Whoever sets such a cluster up says so in the environment of its head, by GEN_DIST_EXPECT_GPUS=1.
+    """
+    return bool(ray.cluster_resources().get("GPU", 0)) or os.environ.get(EXPECT_GPUS_VARIABLE, "0") != "0"
 
 
 def fits(resources: Resources) -> bool:

@@ -28,6 +28,7 @@ def evaluate(
     num_scored: int = 1_000,
     extractor: ExtractorChoice = "auto",
     inception_weights: Path | None = None,
+    matcher: str | None = None,
     seed: int = 0,
     device: DeviceChoice = "auto",
     as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False,
@@ -44,6 +45,8 @@ def evaluate(
 
         gen-dist evaluate runs/faces/bundle --data faces --extractor inception --inception-weights FILE
 
+        gen-dist evaluate runs/drawn/bundle --data symbols --matcher runs/judge/bundle
+
     Args:
         model: a folder or s3:// prefix that holds a bundle, or models:/name@alias.
         data: URI of a dataset (a folder or s3://bucket/prefix), or the built-in digits or polygons.
@@ -52,6 +55,8 @@ def evaluate(
         num_scored: images whose likelihood is averaged, for models that have one; 0 for none.
         extractor: of features: auto takes a classifier for labelled data, random convolutions for other data.
         inception_weights: safetensors file, for --extractor inception.
+        matcher: the bundle of a model that says whether images show what their captions say: how often it finds the
+            caption that an image was drawn for among 10.
         seed: of the model's noise.
         device: where to compute.
         as_json: print the record as JSON for programs instead of a table for people.
@@ -61,7 +66,15 @@ def evaluate(
     dataset = dataset_of(data, console)
     where = chosen_device(device)
     features = extractor_for(dataset, extractor, inception_weights=inception_weights, device=where, console=console)
-    evaluator = Evaluator(dataset, features, split=split, num_samples=num_samples, num_scored=num_scored, seed=seed)
+    evaluator = Evaluator(
+        dataset,
+        features,
+        split=split,
+        num_samples=num_samples,
+        num_scored=num_scored,
+        seed=seed,
+        matcher=None if matcher is None else load_model(matcher),
+    )
     with console.status(f"drawing and judging {num_samples} images"):
         record = evaluator.evaluate(bundle.learner.to(where), ema=holds_averaged_weights(bundle))
     if as_json:

@@ -4,24 +4,15 @@ import dataclasses
 import json
 from typing import Annotated, Any
 
-import torch
 import tyro
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gen_dist.learner import Learner, ModelConfig, capabilities
+from gen_dist.capabilities import capabilities
 from gen_dist.models.table import FAMILIES, Family
-from gen_dist.presets import PRESETS
-from gen_dist.presets.preset import Preset
-from gen_dist.types import DataSpec
-
-# What a family can do does not depend on the data; the first of these that its preset accepts is built to ask it.
-PROBES = tuple(
-    DataSpec(channels=channels, height=size, width=size, class_names=tuple("0123456789"))
-    for channels, size in ((1, 8), (1, 28), (1, 32), (3, 32), (3, 64), (3, 128))
-)
+from gen_dist.workflows.families import any_learner, presets_of
 
 
 def models(
@@ -33,7 +24,8 @@ def models(
 
     Capabilities: *samples* draws images, *scores* gives the log-probability of an image, *encodes* and *decodes* map
     between images and latent vectors, *completes* continues images whose upper part is given, *classifies* gives class
-    logits. The last part of a preset's name is the size of the images that it is made for.
+    logits, *matches* says how well a caption fits an image. The last part of a preset's name is the size of the images
+    that it is made for.
 
     Example:
         gen-dist models
@@ -73,25 +65,11 @@ def _matches(row: dict[str, Any], words: str) -> bool:
 
 
 def _row(family: Family) -> dict[str, Any]:
-    presets = [preset for preset in PRESETS.values() if type(preset.build().model) is family.config]
+    presets = presets_of(family)
     return {
         "family": family.name,
         "kind": family.kind,
         "paper": dataclasses.asdict(family.paper),
-        "capabilities": list(capabilities(_any_learner(presets))),
+        "capabilities": list(capabilities(any_learner(presets))),
         "presets": [{"name": preset.name, "summary": preset.summary} for preset in presets],
     }
-
-
-def _any_learner(presets: list[Preset]) -> Learner:
-    """A learner of the family on the meta device, where building it costs no memory and no time."""
-    refusals = []
-    for preset in presets:
-        config: ModelConfig = preset.build().model
-        for spec in PROBES:
-            try:
-                with torch.device("meta"):
-                    return config.build(spec)
-            except ValueError as refusal:
-                refusals.append(f"{preset.name} of {spec.shape}: {refusal}")
-    raise ValueError(f"no preset of the family builds on any usual image: {'; '.join(refusals)}")

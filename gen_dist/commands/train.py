@@ -170,14 +170,17 @@ def _tell(job: RunJob, result: RunResult, preset: str | None, console: Console) 
             soft_wrap=True,
         )
         return
-    draws = True
+    draws, translates = True, False
     if result.evaluation is not None:
         record = EvaluationRecord.from_json(result.evaluation)
-        draws = record.protocol.num_samples > 0
+        translates = record.protocol.num_translated > 0
+        draws = record.protocol.num_samples > 0 and not translates
         console.print(record_view(record))
     lines = [f"model: {result.bundle}"]
     if draws:
         lines.append(f"draw from it: gen-dist sample {result.bundle} -n 64 --out grid.png")
+    if translates:
+        lines.append(f"translate with it: gen-dist explore translate {result.bundle} --data {job.data}")
     lines += [
         f"build on it: gen-dist train {name} --data {job.data} --foundation {result.bundle}"
         for name, row in PRESETS.items()

@@ -1,19 +1,26 @@
 """Which source a name or a path means: one table of the built-in names, one rule for everything else."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from gen_dist.data.errors import DataError
 from gen_dist.data.sources.arrays import ArraysSource
+from gen_dist.data.sources.captioned import CaptionedSource
 from gen_dist.data.sources.cifar10 import Cifar10Source
 from gen_dist.data.sources.digits import DigitsSource
 from gen_dist.data.sources.fashion_mnist import fashion_mnist
 from gen_dist.data.sources.folder import FolderSource
+from gen_dist.data.sources.glyphs import GlyphsSource
 from gen_dist.data.sources.idx import IdxSource, find_idx_files, is_idx_folder
 from gen_dist.data.sources.imagenet32 import ImageNet32Source
+from gen_dist.data.sources.paired import PairedSource
 from gen_dist.data.sources.polygons import PolygonsSource
 from gen_dist.data.sources.source import Source
+from gen_dist.data.sources.unpaired import UnpairedSource
+from gen_dist.data.split import SplitShares
+
+GLYPHS_OF = "glyphs:"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,11 +28,11 @@ class SourceOptions:
     """What some sources need to know; each takes those that the catalog names for it.
 
     Attributes:
-        path: folder or archive of a published set.
+        path: folder or archive of a published set; font of glyphs.
         labels: file with the labels of a single file of images.
         download: whether a published set may be downloaded.
         num_images: of a synthetic set.
-        size: side of synthetic images.
+        size: side of synthetic images and glyphs.
         num_vertices: of polygons.
         seed: of a synthetic set.
     """
@@ -42,6 +49,34 @@ class SourceOptions:
         """The options that are not at their default, as text."""
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
         return {name: str(value) for name, (value, default) in values.items() if value != default}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beside:
+    """What is put beside the images of a source, out of other files.
+
+    Attributes:
+        captions: .csv, .jsonl or .parquet with the images' captions.
+        sources: folder of what the images are to be made from, under the same names.
+        unpaired_sources: a source of such images that belong to none of them in particular.
+    """
+
+    captions: Path | None = None
+    sources: Path | None = None
+    unpaired_sources: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.sources is not None and self.unpaired_sources is not None:
+            raise ValueError("--sources and --unpaired-sources exclude each other: keep one")
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether it brings what the images are to be made from."""
+        return self.sources is not None or self.unpaired_sources is not None
+
+    def changed(self) -> dict[str, str]:
+        """What is given, as text."""
+        return {field.name: str(getattr(self, field.name)) for field in fields(self) if getattr(self, field.name)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +126,16 @@ BUILT_IN: dict[str, BuiltIn] = {
         frozenset({"num_images", "size", "num_vertices", "seed"}),
         "synthetic convex polygons whose manifold is known",
     ),
+    "glyphs": BuiltIn(
+        lambda options: GlyphsSource(options.path, size=options.size),
+        frozenset({"path", "size"}),
+        "symbols or emoji drawn from a font (glyphs:FONT.ttf), with their names as captions",
+    ),
 }
 
 
 def open_source(name: str, options: SourceOptions) -> Source:
-    """The source that a user named: a built-in name, or a path.
+    """The source that a user named: a built-in name, or a path. "glyphs:FONT.ttf" names a font with the glyphs.
 
     A path is a .npz or .npy file, an IDX file, a folder of IDX files, or a folder of PNG and JPEG images.
 
@@ -103,6 +143,8 @@ def open_source(name: str, options: SourceOptions) -> Source:
         DataError: there is nothing of that name, or it can't be read.
         ValueError: an option was given that this source does not take.
     """
+    if name.startswith(GLYPHS_OF):
+        name, options = "glyphs", replace(options, path=Path(name.removeprefix(GLYPHS_OF)).expanduser())
     built_in = BUILT_IN.get(name)
     if built_in is not None:
         _refuse_options(name, options, built_in.takes)
@@ -117,6 +159,31 @@ def open_source(name: str, options: SourceOptions) -> Source:
     if path.suffix in (".npz", ".npy"):
         return ArraysSource(path, options.labels)
     return IdxSource(name, find_idx_files(path, options.labels))
+
+
+def open_beside(name: str, options: SourceOptions, beside: Beside, shares: SplitShares) -> Source:
+    """The source that a user named, with what lies beside its images.
+
+    Args:
+        name: as for `open_source`; a folder where `beside.sources` is given.
+        options: of the source.
+        beside: see there.
+        shares: of the splits, by which unpaired images are put together.
+
+    Raises:
+        DataError: a file or a folder can't be read.
+        ValueError: an option was given that this source does not take.
+    """
+    if beside.sources is None:
+        source = open_source(name, options)
+    else:
+        _refuse_options(name, options, frozenset())
+        source = PairedSource(Path(name).expanduser(), beside.sources.expanduser())
+    if beside.captions is not None:
+        source = CaptionedSource(source, beside.captions.expanduser())
+    if beside.unpaired_sources is not None:
+        source = UnpairedSource(source, open_source(beside.unpaired_sources, SourceOptions()), shares)
+    return source
 
 
 def _refuse_options(name: str, options: SourceOptions, takes: frozenset[str]) -> None:

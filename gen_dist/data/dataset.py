@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-import torch
 
 from gen_dist.data.errors import DataError
 from gen_dist.data.order import random_generator
+from gen_dist.data.rows import Rows
 from gen_dist.data.schema import MANIFEST, SPLITS, Manifest, Split, manifest_from_bytes
-from gen_dist.data.shards import Rows, SplitReader
+from gen_dist.data.shards import SplitReader
 from gen_dist.data.storage import Storage, StorageError, open_storage
 from gen_dist.data.stream import ImageStream
 from gen_dist.types import DataSpec, ImageBatch
@@ -68,7 +68,7 @@ class Dataset:
         )
 
     def read(self, split: str, *, limit: int | None = None, seed: int = 0) -> ImageBatch:
-        """Images of a split in the order in which they are stored.
+        """Images of a split in the order in which they are stored, each beside the source that is stored with it.
 
         Args:
             split: "train", "validation" or "test".
@@ -77,7 +77,7 @@ class Dataset:
         """
         reader = self._reader(split)
         if limit is None or limit >= reader.num_rows:
-            return _batch(reader.read_all())
+            return reader.read_all().to_batch()
         if limit < 1:
             raise ValueError(f"limit is {limit}: it must be at least 1, or None for all images")
         chosen = np.sort(random_generator("read", seed).choice(reader.num_rows, limit, replace=False))
@@ -88,13 +88,10 @@ class Dataset:
             inside = chosen[(chosen >= first) & (chosen < first + num_rows)] - first
             if len(inside):
                 reader.read_groups((group,), read)
-                part = slice(done, done + len(inside))
-                rows.images[part] = read.images[inside]
-                if rows.labels is not None and read.labels is not None:
-                    rows.labels[part] = read.labels[inside]
+                rows.put(done, read, inside, inside)
                 done += len(inside)
             first += num_rows
-        return _batch(rows)
+        return rows.to_batch()
 
     def head(self, split: str, count: int) -> ImageBatch:
         """The first images of a split, or all if there are fewer.
@@ -107,7 +104,7 @@ class Dataset:
         groups = int(np.searchsorted(np.cumsum(reader.group_rows), min(count, reader.num_rows))) + 1
         rows = Rows.empty(sum(reader.group_rows[:groups]), self.spec)
         reader.read_groups(tuple(range(groups)), rows)
-        return _batch(Rows(rows.images[:count], None if rows.labels is None else rows.labels[:count]))
+        return rows.first(count).to_batch()
 
     def __repr__(self) -> str:
         return f"Dataset({self.uri!r}, {self.digest[:12]})"
@@ -145,8 +142,3 @@ def open_dataset(uri: str | Path) -> Dataset:
             if shard.path not in present:
                 raise DataError(f"{storage.uri}/{shard.path} is missing: import the dataset again")
     return Dataset(storage, manifest)
-
-
-def _batch(rows: Rows) -> ImageBatch:
-    labels = None if rows.labels is None else torch.from_numpy(rows.labels)
-    return ImageBatch(images=torch.from_numpy(rows.images), labels=labels)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from gen_dist.data.captions import caption_bytes_of
 from gen_dist.data.dataset import Dataset, open_dataset
-from gen_dist.data.errors import DataError
+from gen_dist.data.errors import DataError, naming
 from gen_dist.data.order import random_generator
+from gen_dist.data.pairs import PairRule
 from gen_dist.data.progress import track
 from gen_dist.data.publish import publishing
 from gen_dist.data.schema import (
@@ -26,14 +28,14 @@ from gen_dist.data.schema import (
     digest_of,
     manifest_to_bytes,
 )
-from gen_dist.data.sources.source import Example, Source
+from gen_dist.data.sources.source import Example, GivesSources, Source, split_of_example
 from gen_dist.data.spill import Record
-from gen_dist.data.split import SplitShares, split_of
+from gen_dist.data.split import SplitShares
 from gen_dist.data.storage import open_storage
 from gen_dist.data.storage_local import replacing
-from gen_dist.data.transform import Transform
+from gen_dist.data.transform import OneShape, Transform
 from gen_dist.data.writer import MAX_GROUP_ROWS, SplitsWriter, collect
-from gen_dist.types import DataSpec
+from gen_dist.types import DataSpec, SourceSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +44,7 @@ class ImportOptions:
 
     Attributes:
         transform: applied to every image.
+        pairs: makes each image's source out of the image; None for none, or where the source of images brings them.
         shares: of the splits that the source does not publish.
         limit: how many images to take, chosen at random (always the same ones); None for all.
         skip_bad: leave out what can't be read instead of stopping.
@@ -50,6 +53,7 @@ class ImportOptions:
     """
 
     transform: Transform = field(default_factory=Transform)
+    pairs: PairRule | None = None
     shares: SplitShares = field(default_factory=SplitShares)
     limit: int | None = None
     skip_bad: bool = False
@@ -62,7 +66,7 @@ class ImportOptions:
 
     def changed(self) -> dict[str, str]:
         """The options that decide what is stored and are not at their default, as text."""
-        values: dict[str, tuple[object, object]] = {"limit": (self.limit, None)}
+        values: dict[str, tuple[object, object]] = {"limit": (self.limit, None), "pairs": (self.pairs, None)}
         for part, default in ((self.transform, Transform()), (self.shares, SplitShares())):
             for item in fields(part):
                 values[item.name] = (getattr(part, item.name), getattr(default, item.name))
@@ -107,7 +111,9 @@ class _Importer:
         self._source = source
         self._options = options
         self._folder = folder
-        self._first: tuple[str, tuple[int, ...]] | None = None
+        self._images = OneShape("image")
+        self._sources = OneShape("source")
+        self._caption_bytes = 0
         self.skipped: list[str] = []
 
     def run(self, recorded_options: dict[str, str]) -> Manifest:
@@ -133,10 +139,16 @@ class _Importer:
 
     def _write(self, records: Iterator[tuple[SplitName, Record]], total: int) -> tuple[DataSpec, dict[str, Split]]:
         first = next(records, None)
-        if first is None or self._first is None:
+        if first is None or self._images.shape is None:
             raise DataError(f"{self._source.name} holds no image that can be read")
-        height, width, channels = self._first[1]
-        spec = DataSpec(channels=channels, height=height, width=width, class_names=self._source.class_names)
+        height, width, channels = self._images.shape
+        spec = DataSpec(
+            channels=channels,
+            height=height,
+            width=width,
+            class_names=self._source.class_names,
+            source=self._source_spec(),
+        )
         writer = SplitsWriter(
             self._folder,
             spec,
@@ -148,20 +160,28 @@ class _Importer:
             writer.add(*first)
             for split_and_record in records:
                 writer.add(*split_and_record)
-            return spec, collect(writer.finish(), spec)
+            return replace(spec, caption_bytes=self._caption_bytes), collect(writer.finish(), spec)
+
+    def _source_spec(self) -> SourceSpec | None:
+        if self._sources.shape is None:
+            return None
+        height, width, channels = self._sources.shape
+        paired = not isinstance(self._source, GivesSources) or self._source.paired
+        return SourceSpec(channels=channels, height=height, width=width, paired=paired)
 
     def _records(self) -> Iterator[tuple[SplitName, Record]]:
         for example in self._chosen():
             try:
-                image = self._image(example)
+                record = self._record(example)
             except DataError as error:
                 cause = f"{example.where}: {error}"
                 if not self._options.skip_bad:
                     raise DataError(f"{cause} (--skip-bad leaves out what can't be read)") from error
                 self.skipped.append(cause)
                 continue
-            split = split_of(example.id, example.split, self._source.published_splits, self._options.shares)
-            yield split, Record(example.id, example.label, example.text, image.tobytes())
+            split = split_of_example(example, self._source, self._options.shares)
+            self._caption_bytes = max(self._caption_bytes, caption_bytes_of(example.text))
+            yield split, record
 
     def _chosen(self) -> Iterator[Example]:
         total, limit = self._source.num_examples, self._options.limit
@@ -172,26 +192,30 @@ class _Importer:
         chosen[random_generator("limit").choice(total, limit, replace=False)] = True
         yield from (example for example, take in zip(self._source.examples(), chosen, strict=False) if take)
 
-    def _image(self, example: Example) -> NDArray[np.uint8]:
-        image = self._options.transform(example.load())
+    def _record(self, example: Example) -> Record:
+        image, source = self._pixels(example)
         num_classes = len(self._source.class_names)
         if num_classes and (example.label is None or not 0 <= example.label < num_classes):
             raise DataError(f"its label is {example.label}, not one of 0..{num_classes - 1}")
-        if self._first is None:
-            self._first = (example.where, image.shape)
-        where, shape = self._first
-        if image.shape[:2] != shape[:2]:
-            raise DataError(
-                f"it has {image.shape[1]} x {image.shape[0]} pixels, and the first image ({where}) has {shape[1]} x "
-                f"{shape[0]}: bring all to one size with --resize and --crop"
-            )
-        if image.shape != shape:
-            kinds = {1: "grey", 3: "RGB"}
-            raise DataError(
-                f"it is {kinds[image.shape[2]]}, and the first image ({where}) is {kinds[shape[2]]}: bring all to one "
-                "kind with --mode grey or --mode rgb"
-            )
-        return image
+        if example.text is not None and "\0" in example.text:
+            raise DataError("its caption holds a character of code 0, which marks the end of captions: leave it out")
+        self._images.check(image, example.where)
+        if source is None:
+            return Record(example.id, example.label, example.text, image.tobytes())
+        with naming(example.source_where):
+            self._sources.check(source, example.source_where)
+        return Record(example.id, example.label, example.text, image.tobytes(), source.tobytes())
+
+    def _pixels(self, example: Example) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        transform, pairs = self._options.transform, self._options.pairs
+        if pairs is not None:
+            assert example.load_source is None, "sources are either made or brought"
+            return pairs(example.load(), transform)
+        image = transform(example.load())
+        if example.load_source is None:
+            return image, None
+        with naming(example.source_where):
+            return image, transform(example.load_source())
 
 
 def _version() -> str:

@@ -8,11 +8,15 @@ Epoch e permutes the row groups, deals them into windows of `WINDOW_GROUPS`, and
 
 So a reader that holds one window at a time sees the same order as one that holds everything, and position p is a pure
 function of (seed, p). Rows are stored in a random order already, which makes windows of a few groups enough.
+
+The sources of an unpaired set are shuffled within the same windows by a permutation of their own: every epoch shows
+each of them once, beside another image than in the epoch before.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import final
 
 import numpy as np
@@ -56,11 +60,16 @@ class ShuffledOrder:
         self.num_rows = int(self._group_rows.sum())
         # Two of each: a batch may straddle two epochs, and the next one is prepared while this one is used.
         self.windows = lru_cache(maxsize=2)(self._windows)
-        self.rows_of_epoch = lru_cache(maxsize=2)(self._rows_of_epoch)
+        self.rows_of_epoch = lru_cache(maxsize=2)(partial(self._of_epoch, self.rows_of_window))
+        self.sources_of_epoch = lru_cache(maxsize=2)(partial(self._of_epoch, self.sources_of_window))
 
     def rows_of_window(self, window: Window) -> NDArray[np.int64]:
         """For each place of the window, which of its laid-out rows stands there."""
         return random_generator("window", self._seed, window.epoch, window.index).permutation(window.num_rows)
+
+    def sources_of_window(self, window: Window) -> NDArray[np.int64]:
+        """For each place of the window, which of its laid-out rows lends the source there, when they are unpaired."""
+        return random_generator("sources", self._seed, window.epoch, window.index).permutation(window.num_rows)
 
     def _windows(self, epoch: int) -> tuple[Window, ...]:
         groups = random_generator("groups", self._seed, epoch).permutation(len(self._group_rows))
@@ -73,10 +82,10 @@ class ShuffledOrder:
             start += num_rows
         return tuple(windows)
 
-    def _rows_of_epoch(self, epoch: int) -> NDArray[np.int64]:
+    def _of_epoch(self, of_window: Callable[[Window], NDArray[np.int64]], epoch: int) -> NDArray[np.int64]:
         starts = np.cumsum(self._group_rows) - self._group_rows
         parts: list[NDArray[np.int64]] = []
         for window in self.windows(epoch):
             laid_out = [starts[group] + np.arange(self._group_rows[group]) for group in window.groups]
-            parts.append(np.concatenate(laid_out)[self.rows_of_window(window)])
+            parts.append(np.concatenate(laid_out)[of_window(window)])
         return np.concatenate(parts)

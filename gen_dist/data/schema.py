@@ -7,6 +7,7 @@ validation/...  test/...
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,8 +33,8 @@ class Shard:
         rows_per_group: rows of every row group but the last, which may have fewer.
         size_bytes: of the file.
         sha256: of the file; verified when it is read.
-        content_sha256: of ids, labels, texts and pixels; unlike the file's, it does not depend on the library that
-            wrote the file.
+        content_sha256: of ids, labels, texts, pixels and those of sources; unlike the file's, it does not depend on
+            the library that wrote the file.
     """
 
     path: str
@@ -150,8 +151,13 @@ def image_bytes(spec: DataSpec) -> int:
     return spec.num_dimensions
 
 
+def source_bytes(spec: DataSpec) -> int:
+    """Size of one stored source; 0 without sources."""
+    return 0 if spec.source is None else math.prod(spec.source.shape)
+
+
 def arrow_schema(spec: DataSpec, has_text: bool) -> Any:
-    """Columns of a shard. Images are rows of height x width x channels bytes."""
+    """Columns of a shard. Images and sources are rows of height x width x channels bytes."""
     columns: list[Any] = [
         pa.field("image", pa.binary(image_bytes(spec)), nullable=False),
         pa.field("label", pa.int64()),
@@ -159,4 +165,6 @@ def arrow_schema(spec: DataSpec, has_text: bool) -> Any:
     ]
     if has_text:
         columns.append(pa.field("text", pa.string()))
+    if spec.source is not None:
+        columns.append(pa.field("source", pa.binary(source_bytes(spec)), nullable=False))
     return pa.schema(columns)

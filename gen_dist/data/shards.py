@@ -4,7 +4,6 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -12,27 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gen_dist.data.captions import encode_captions
 from gen_dist.data.errors import DataError
-from gen_dist.data.schema import Shard, Split, arrow_schema, image_bytes
+from gen_dist.data.rows import Rows
+from gen_dist.data.schema import Shard, Split, arrow_schema, image_bytes, source_bytes
 from gen_dist.data.storage import Storage
 from gen_dist.types import DataSpec
 
 # A label, and a place in the orders of two epochs.
 LABEL_AND_PLACES_BYTES = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Some rows side by side: images (n, channels, height, width) and, for labelled data, labels (n,)."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None
-
-    @staticmethod
-    def empty(num_rows: int, spec: DataSpec) -> "Rows":
-        """Room for so many rows."""
-        labels = np.empty(num_rows, dtype=np.int64) if spec.num_classes else None
-        return Rows(np.empty((num_rows, *spec.shape), dtype=np.uint8), labels)
+# The place of an unpaired source in the orders of two epochs.
+SOURCE_PLACES_BYTES = 16
+# What Python adds to the text of a caption while it is decoded.
+CAPTION_OBJECTS_BYTES = 256
 
 
 @final
@@ -56,7 +47,9 @@ class SplitReader:
     @property
     def row_bytes(self) -> int:
         """Memory that one row takes in a reader."""
-        return image_bytes(self._spec) + LABEL_AND_PLACES_BYTES
+        spec = self._spec
+        places = SOURCE_PLACES_BYTES if spec.source is not None and not spec.source.paired else 0
+        return image_bytes(spec) + source_bytes(spec) + spec.caption_bytes + LABEL_AND_PLACES_BYTES + places
 
     @property
     def whole_bytes(self) -> int:
@@ -66,7 +59,8 @@ class SplitReader:
     @property
     def decoding_bytes(self) -> int:
         """Memory that Arrow takes to decode one row group: measured, 3 times its rows, and a little that it keeps."""
-        return 4 * max(self.group_rows) * self.row_bytes
+        objects = CAPTION_OBJECTS_BYTES if self._spec.caption_bytes else 0
+        return max(self.group_rows) * (4 * self.row_bytes + objects)
 
     def read_groups(self, groups: tuple[int, ...], rows: Rows) -> None:
         """Fill the beginning of `rows` with these groups side by side, decoding one group at a time."""
@@ -134,7 +128,7 @@ class SplitReader:
         except pa.ArrowInvalid as error:
             raise DataError(f"{self._where(shard)} is not a Parquet file: {error}") from error
         if metadata is None:
-            for column in arrow_schema(self._spec, has_text=False):
+            for column in arrow_schema(self._spec, has_text=self._spec.caption_bytes > 0):
                 index = file.schema_arrow.get_field_index(column.name)
                 if index < 0:
                     raise DataError(f"{self._where(shard)} has no column {column.name!r}")
@@ -147,19 +141,20 @@ class SplitReader:
         return file
 
     def _fill(self, rows: Rows, start: int, stop: int, shard: Shard, group: int, file: Any) -> None:
-        columns = ["image"] if rows.labels is None else ["image", "label"]
+        wanted = {"image": rows.images, "label": rows.labels, "source": rows.sources, "text": rows.captions}
+        columns = [name for name, values in wanted.items() if values is not None]
         try:
             with file:
                 table = file.read_row_group(group, columns=columns, use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{self._where(shard)}, row group {group}: {error}") from error
         spec = self._spec
-        for chunk in table.column("image").chunks:
-            size = image_bytes(spec)
-            flat = np.frombuffer(chunk.buffers()[1], dtype=np.uint8)[chunk.offset * size :][: len(chunk) * size]
-            images = flat.reshape(len(chunk), spec.height, spec.width, spec.channels)
-            rows.images[start : start + len(chunk)] = images.transpose(0, 3, 1, 2)
-            start += len(chunk)
+        _fill_pixels(rows.images[start:stop], table.column("image"))
+        if rows.sources is not None:
+            _fill_pixels(rows.sources[start:stop], table.column("source"))
+        if rows.captions is not None:
+            captions = encode_captions(table.column("text").to_pylist(), spec.caption_bytes)
+            rows.captions[start:stop] = captions.numpy()
         if rows.labels is not None:
             labels = table.column("label")
             if labels.null_count:
@@ -167,7 +162,19 @@ class SplitReader:
             values = labels.to_numpy()
             if values.min() < 0 or values.max() >= spec.num_classes:
                 raise DataError(f"{self._where(shard)}, row group {group}: a label is not in 0..{spec.num_classes - 1}")
-            rows.labels[stop - len(values) : stop] = values
+            rows.labels[start:stop] = values
 
     def _where(self, shard: Shard) -> str:
         return f"{self._storage.uri}/{shard.path}"
+
+
+def _fill_pixels(images: NDArray[np.uint8], column: Any) -> None:
+    """Decode a column of height x width x channels bytes into (n, channels, height, width)."""
+    _, channels, height, width = images.shape
+    size = channels * height * width
+    start = 0
+    for chunk in column.chunks:
+        flat = np.frombuffer(chunk.buffers()[1], dtype=np.uint8)[chunk.offset * size :][: len(chunk) * size]
+        stored = flat.reshape(len(chunk), height, width, channels)
+        images[start : start + len(chunk)] = stored.transpose(0, 3, 1, 2)
+        start += len(chunk)

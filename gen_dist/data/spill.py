@@ -26,15 +26,16 @@ class Record:
     label: int | None
     text: str | None
     image: bytes
+    source: bytes = b""
 
     def to_bytes(self) -> bytes:
-        """All of it, in one unambiguous string of bytes."""
+        """All of it, in one unambiguous string of bytes; without a source, as it was before there were sources."""
         name = self.id.encode()
         text = b"" if self.text is None else self.text.encode()
         label = NONE if self.label is None else self.label
         text_size = NONE if self.text is None else len(text)
-        size = HEADER.size + len(name) + len(text) + len(self.image)
-        return HEADER.pack(size, len(name), label, text_size, len(self.image)) + name + text + self.image
+        size = HEADER.size + len(name) + len(text) + len(self.image) + len(self.source)
+        return HEADER.pack(size, len(name), label, text_size, len(self.image)) + name + text + self.image + self.source
 
 
 @final
@@ -84,14 +85,16 @@ class Spill:
 def _records(data: bytes) -> Iterator[Record]:
     start = 0
     while start < len(data):
-        size, name_size, label, text_size, _ = HEADER.unpack_from(data, start)
+        size, name_size, label, text_size, image_size = HEADER.unpack_from(data, start)
         name_at = start + HEADER.size
         text_at = name_at + name_size
         image_at = text_at + max(text_size, 0)
+        source_at = image_at + image_size
         yield Record(
             data[name_at:text_at].decode(),
             None if label == NONE else label,
             None if text_size == NONE else data[text_at:image_at].decode(),
-            data[image_at : start + size],
+            data[image_at:source_at],
+            data[source_at : start + size],
         )
         start += size

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from gen_dist.data.order import WINDOW_GROUPS, ShuffledOrder, Window
-from gen_dist.data.shards import Rows, SplitReader
+from gen_dist.data.rows import Rows, empty_batch
+from gen_dist.data.shards import SplitReader
 from gen_dist.types import DataSpec, ImageBatch
 
 MAX_PREPARED = 64
@@ -21,8 +22,8 @@ MAX_PREPARED = 64
 class RowSource(Protocol):
     """Copies the rows at positions [start, start + len) of the shuffled order."""
 
-    def gather(self, start: int, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> None:
-        """Fill both arrays; safe to call from two threads."""
+    def gather(self, start: int, batch: Rows) -> None:
+        """Fill the batch; safe to call from two threads."""
 
     def close(self) -> None:
         """Let go of all memory."""
@@ -32,22 +33,24 @@ class RowSource(Protocol):
 class MemorySource:
     """All rows at once. The whole epoch's order is laid out, so that a batch is one indexed copy."""
 
-    def __init__(self, reader: SplitReader, order: ShuffledOrder) -> None:
+    def __init__(self, reader: SplitReader, order: ShuffledOrder, spec: DataSpec) -> None:
         self._rows = reader.read_all()
         self._order = order
+        self._sources_of_epoch = order.sources_of_epoch if _is_unpaired(spec) else order.rows_of_epoch
 
-    def gather(self, start: int, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> None:
+    def gather(self, start: int, batch: Rows) -> None:
         """See RowSource."""
         done = 0
-        while done < len(images):
+        while done < len(batch.images):
             epoch, position = divmod(start + done, self._order.num_rows)
-            chosen = self._order.rows_of_epoch(epoch)[position : position + len(images) - done]
-            _copy(self._rows, chosen, done, images, labels)
+            part = slice(position, position + len(batch.images) - done)
+            chosen = self._order.rows_of_epoch(epoch)[part]
+            batch.put(done, self._rows, chosen, self._sources_of_epoch(epoch)[part])
             done += len(chosen)
 
     def close(self) -> None:
         """See RowSource."""
-        self._rows = Rows(self._rows.images[:0], None)
+        self._rows = Rows(self._rows.images[:0].copy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Held:
     window: Window
     room: int
     order: NDArray[np.int64]
+    sources: NDArray[np.int64]
 
 
 @final
@@ -79,20 +83,22 @@ class WindowSource:
         self._rooms = [Rows.empty(window_rows, spec) for _ in range(2 if self._reads_ahead else 1)]
         self._reader = reader
         self._order = order
+        self._is_unpaired = _is_unpaired(spec)
         self._gathering = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "gen-dist-read-ahead")
         self._current: Held | None = None
         self._next: tuple[Window, int, Future[None]] | None = None
 
-    def gather(self, start: int, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> None:
+    def gather(self, start: int, batch: Rows) -> None:
         """See RowSource."""
         with self._gathering:
             done = 0
-            while done < len(images):
+            while done < len(batch.images):
                 held = self._held_at(start + done)
                 position = (start + done) % self._order.num_rows - held.window.start
-                chosen = held.order[position : position + len(images) - done]
-                _copy(self._rooms[held.room], chosen, done, images, labels)
+                part = slice(position, position + len(batch.images) - done)
+                chosen = held.order[part]
+                batch.put(done, self._rooms[held.room], chosen, held.sources[part])
                 done += len(chosen)
 
     def close(self) -> None:
@@ -112,7 +118,9 @@ class WindowSource:
         if room is None:
             room = 0
             self._reader.read_groups(window.groups, self._rooms[room])
-        self._current = Held(window, room, self._order.rows_of_window(window))
+        order = self._order.rows_of_window(window)
+        sources = self._order.sources_of_window(window) if self._is_unpaired else order
+        self._current = Held(window, room, order, sources)
         if self._reads_ahead:
             following, free = self._following(window), 1 - room
             future = self._thread.submit(self._reader.read_groups, following.groups, self._rooms[free])
@@ -147,6 +155,9 @@ class ImageStream:
     the memory budget, not on how the positions are cut into batches, not on what was taken before. So any number of
     workers can each take its own slices, and a run resumes at any position. One thread calls the methods.
 
+    A paired source comes with its image. Unpaired ones are shuffled apart from the images: in each epoch every source
+    comes once, beside another image.
+
     Args:
         reader: of the split.
         spec: of the dataset.
@@ -164,7 +175,9 @@ class ImageStream:
         self.num_images = reader.num_rows
         self.in_memory = reader.whole_bytes <= memory_budget_bytes
         self._source: RowSource = (
-            MemorySource(reader, order) if self.in_memory else WindowSource(reader, order, spec, memory_budget_bytes)
+            MemorySource(reader, order, spec)
+            if self.in_memory
+            else WindowSource(reader, order, spec, memory_budget_bytes)
         )
         self._pin_memory = pin_memory and torch.cuda.is_available()
         self._thread = ThreadPoolExecutor(1, "gen-dist-prefetch")
@@ -201,10 +214,9 @@ class ImageStream:
         self._source.close()
 
     def _gather(self, start: int, count: int) -> ImageBatch:
-        images = torch.empty((count, *self.spec.shape), dtype=torch.uint8, pin_memory=self._pin_memory)
-        labels = torch.empty(count, dtype=torch.int64, pin_memory=self._pin_memory) if self.spec.num_classes else None
-        self._source.gather(start, images.numpy(), None if labels is None else labels.numpy())
-        return ImageBatch(images=images, labels=labels)
+        batch = empty_batch(count, self.spec, pin_memory=self._pin_memory)
+        self._source.gather(start, Rows.of_batch(batch))
+        return batch
 
     def _check(self, start: int, count: int) -> None:
         if self._closed:
@@ -213,15 +225,5 @@ class ImageStream:
             raise ValueError(f"no images at [{start}, {start} + {count}): start is at least 0 and count at least 1")
 
 
-def _copy(
-    rows: Rows,
-    chosen: NDArray[np.int64],
-    offset: int,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64] | None,
-) -> None:
-    # mode="clip" lets numpy write straight into `out`; every index is in range.
-    part = slice(offset, offset + len(chosen))
-    np.take(rows.images, chosen, axis=0, out=images[part], mode="clip")
-    if rows.labels is not None and labels is not None:
-        np.take(rows.labels, chosen, axis=0, out=labels[part], mode="clip")
+def _is_unpaired(spec: DataSpec) -> bool:
+    return spec.source is not None and not spec.source.paired

@@ -63,6 +63,41 @@ class Transform:
         return array[..., None] if array.ndim == 2 else array
 
 
+@final
+class OneShape:
+    """Holds images to the shape of the first one.
+
+    Args:
+        what: "image" or "source", for messages.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._where = ""
+        self.shape: tuple[int, ...] | None = None
+
+    def check(self, image: NDArray[np.uint8], where: str) -> None:
+        """Take the first image's shape as everybody's.
+
+        Raises:
+            DataError: this image has another one.
+        """
+        if self.shape is None:
+            self._where, self.shape = where, image.shape
+        shape, first = self.shape, f"the first {self._what} ({self._where})"
+        if image.shape[:2] != shape[:2]:
+            raise DataError(
+                f"it has {image.shape[1]} x {image.shape[0]} pixels, and {first} has {shape[1]} x {shape[0]}: bring "
+                "all to one size with --resize and --crop"
+            )
+        if image.shape != shape:
+            kinds = {1: "grey", 3: "RGB"}
+            raise DataError(
+                f"it is {kinds[image.shape[2]]}, and {first} is {kinds[shape[2]]}: bring all to one kind with "
+                "--mode grey or --mode rgb"
+            )
+
+
 def _mode_of(pixels: NDArray[np.uint8]) -> Mode:
     return "grey" if pixels.shape[-1] == 1 else "rgb"
 

@@ -11,7 +11,7 @@ from typing import Any, final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gen_dist.data.schema import SPLITS, Shard, Split, SplitName, arrow_schema, image_bytes
+from gen_dist.data.schema import SPLITS, Shard, Split, SplitName, arrow_schema, image_bytes, source_bytes
 from gen_dist.data.spill import Record, Spill
 from gen_dist.types import DataSpec
 
@@ -41,8 +41,9 @@ class SplitsWriter:
         self._folder = folder
         self._spec = spec
         self._schema = arrow_schema(spec, has_text)
-        self._group_rows = max(1, min(max_group_rows, MAX_GROUP_BYTES // image_bytes(spec)))
-        buckets = max(1, min(MAX_BUCKETS, expected_rows * image_bytes(spec) // BUCKET_BYTES))
+        row_bytes = image_bytes(spec) + source_bytes(spec)
+        self._group_rows = max(1, min(max_group_rows, MAX_GROUP_BYTES // row_bytes))
+        buckets = max(1, min(MAX_BUCKETS, expected_rows * row_bytes // BUCKET_BYTES))
         self._spills = {name: Spill(folder / SPILL / name, buckets) for name in SPLITS}
 
     def add(self, split: SplitName, record: Record) -> None:
@@ -108,15 +109,20 @@ class SplitsWriter:
         return shard, counts
 
     def _table(self, records: list[Record]) -> Any:
-        size = image_bytes(self._spec)
-        pixels = pa.py_buffer(b"".join(record.image for record in records))
-        columns: list[Any] = [
-            pa.FixedSizeBinaryArray.from_buffers(pa.binary(size), len(records), [None, pixels]),
-            pa.array([record.label for record in records], pa.int64()),
-            pa.array([record.id for record in records], pa.string()),
-            pa.array([record.text for record in records], pa.string()),
-        ]
-        return pa.Table.from_arrays(columns[: len(self._schema)], schema=self._schema)
+        columns: dict[str, Any] = {
+            "image": _pixels(image_bytes(self._spec), [record.image for record in records]),
+            "label": pa.array([record.label for record in records], pa.int64()),
+            "id": pa.array([record.id for record in records], pa.string()),
+        }
+        if "text" in self._schema.names:
+            columns["text"] = pa.array([record.text for record in records], pa.string())
+        if "source" in self._schema.names:
+            columns["source"] = _pixels(source_bytes(self._spec), [record.source for record in records])
+        return pa.Table.from_pydict(columns, schema=self._schema)
+
+
+def _pixels(size: int, images: list[bytes]) -> Any:
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(size), len(images), [None, pa.py_buffer(b"".join(images))])
 
 
 def collect(shards: Iterator[tuple[SplitName, Shard, list[int]]], spec: DataSpec) -> dict[str, Split]:

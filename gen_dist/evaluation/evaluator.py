@@ -7,18 +7,24 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from gen_dist.bundle.bundle import Bundle
+from gen_dist.capabilities import Samples, Scores, Translates, capabilities
 from gen_dist.data.dataset import Dataset
 from gen_dist.distributed.seeding import seed_for, seeded
 from gen_dist.evaluation.coverage import class_shares, diversity, modes_covered, pixel_deviation
 from gen_dist.evaluation.extractor import Extractor
+from gen_dist.evaluation.fidelity import fidelity
 from gen_dist.evaluation.frechet import feature_statistics, frechet_distance
 from gen_dist.evaluation.gaussian import gaussian_samples
 from gen_dist.evaluation.kernel import KernelDistance
 from gen_dist.evaluation.likelihood import likelihood
 from gen_dist.evaluation.manifold import manifold, precision_recall
 from gen_dist.evaluation.protocol import EvaluationProtocol, EvaluationRecord, Split
-from gen_dist.learner import Learner, Samples, Scores, capabilities
+from gen_dist.evaluation.retrieval import CaptionJudge
+from gen_dist.learner import Learner
 from gen_dist.sampling.draw import draw_samples
+from gen_dist.sampling.translate import translations, untranslated
+from gen_dist.types import ImageBatch
 
 MAX_REFERENCE = 10_000
 """Images of the judged split that are used at most."""
@@ -45,11 +51,12 @@ class Evaluator:
         dataset: the data that the learners were trained on.
         extractor: what turns images into features.
         split: the images that samples are compared with; never the ones that were trained on.
-        num_samples: images that a learner draws.
+        num_samples: images that a learner draws, or translates if the split has so many.
         num_scored: images of the split that learners score, if they can; few, since a pixel-by-pixel model is slow.
             0 leaves likelihoods out.
         nearest_k: neighbours of precision and recall.
         seed: of the learner's noise.
+        matcher: judges whether images show what their captions say, for learners that draw for captions.
 
     Raises:
         ValueError: the split or the number of samples is too small for the figures.
@@ -65,6 +72,7 @@ class Evaluator:
         num_scored: int = 1_000,
         nearest_k: int = 3,
         seed: int = 0,
+        matcher: Bundle | None = None,
     ) -> None:
         self._dataset = dataset
         self._extractor = extractor
@@ -83,7 +91,12 @@ class Evaluator:
         self._shares: list[float] | None = None
         if reference.labels is not None and extraction.classes is not None:
             self._shares = class_shares(reference.labels, dataset.spec.num_classes)
+        self._captions: CaptionJudge | None = None
+        if matcher is not None:
+            self._captions = CaptionJudge(matcher, dataset.read(split, limit=num_samples))
         self._anchors: dict[int, Anchors] = {}
+        self._pairs: dict[int, ImageBatch] = {}
+        self._untranslated: dict[int, dict[str, float]] = {}
 
     def evaluate(
         self, learner: Learner, *, ema: bool, num_samples: int | None = None, seed: int | None = None
@@ -97,34 +110,45 @@ class Evaluator:
             seed: instead of the evaluator's own, to measure the noise of the figures.
 
         Raises:
-            ValueError: the learner can neither sample nor score, its images have another shape, or a figure is not
-                finite.
+            ValueError: the learner can neither draw, translate nor score, its images have another shape, it translates
+                and the data has no sources, or a figure is not finite.
         """
         num = self._num_samples if num_samples is None else num_samples
         seed = self._seed if seed is None else seed
-        if not isinstance(learner, Samples | Scores):
+        if not isinstance(learner, Samples | Scores | Translates):
             abilities = ", ".join(capabilities(learner)) or "nothing but train"
             raise ValueError(
-                f"{type(learner).__name__} can neither draw nor score images (it can: {abilities}): nothing to evaluate"
+                f"{type(learner).__name__} can neither draw, translate nor score images (it can: {abilities}): nothing "
+                "to evaluate"
             )
         score = likelihood(learner, self._scored, seed=seed) if len(self._scored) else None
         metrics = {} if score is None else dict(score.metrics)
-        anchors, notes = Anchors({}, 0), self._notes_on_data()
+        anchors, notes, num_translated = Anchors({}, 0), self._notes_on_data(), 0
         if isinstance(learner, Samples):
-            metrics |= self._figures(self._checked(draw_samples(learner, num, seed=seed)))
+            metrics |= self.figures(draw_samples(learner, num, seed=seed))
             anchors = self._anchors_at(num)
+            if self._captions is not None:
+                metrics |= self._captions.figures(learner, seed=seed)
             notes += _notes_on_samples(metrics, anchors, num)
+        elif isinstance(learner, Translates):
+            pairs = self._pairs_at(num)
+            num = num_translated = len(pairs)
+            metrics |= self._translation_figures(translations(learner, _sources(pairs), seed=seed), pairs)
+            anchors = self._anchors_with_untranslated(num)
+            notes += _notes_on_samples(metrics, anchors, num) + _notes_on_translations(metrics, anchors)
         protocol = EvaluationProtocol(
             extractor=self._extractor.name,
             extractor_digest=self._extractor.digest,
             dataset_digest=self._dataset.digest,
             split=self._split,
             num_reference=self._num_reference,
-            num_samples=num if isinstance(learner, Samples) else 0,
+            num_samples=num if isinstance(learner, Samples | Translates) else 0,
             num_scored=len(self._scored) if score is not None else 0,
+            num_translated=num_translated,
             nearest_k=self._nearest_k,
             seed=seed,
             ema=ema,
+            matcher_digest=None if self._captions is None else self._captions.matcher_digest,
         )
         kind = None if score is None else score.kind
         return EvaluationRecord(
@@ -134,6 +158,14 @@ class Evaluator:
     def anchors(self, num_samples: int | None = None) -> dict[str, float]:
         """Figures of real training images ("..._real") and of a Gaussian ("..._gaussian"), to read others beside."""
         return dict(self._anchors_at(self._num_samples if num_samples is None else num_samples).figures)
+
+    def figures(self, images: UInt8[Tensor, "n c h w"]) -> dict[str, float]:
+        """Figures of images, wherever they come from: those of `evaluate` but for likelihoods.
+
+        Raises:
+            ValueError: the images have another shape than the dataset's.
+        """
+        return self._figures(self._checked(images))
 
     def _figures(self, images: UInt8[Tensor, "n c h w"]) -> dict[str, float]:
         """All figures that compare images with the split."""
@@ -162,8 +194,36 @@ class Evaluator:
                 for source, images in sources.items()
                 for name, value in self._figures(images).items()
             }
-            self._anchors[num] = Anchors(figures, len(real))
+            of_captions = {} if self._captions is None else self._captions.anchors
+            self._anchors[num] = Anchors(figures | of_captions, len(real))
         return self._anchors[num]
+
+    def _translation_figures(self, images: UInt8[Tensor, "n c h w"], pairs: ImageBatch) -> dict[str, float]:
+        """All figures of images made from these sources; those that compare with each target where it is known."""
+        figures = self._figures(self._checked(images))
+        source = self._dataset.spec.source
+        return figures | (fidelity(images, pairs.images) if source is not None and source.paired else {})
+
+    def _pairs_at(self, num: int) -> ImageBatch:
+        """So many images of the split with their sources, or all if there are fewer."""
+        if self._dataset.spec.source is None:
+            raise ValueError(
+                f"the model translates images, and the dataset {self._dataset.uri} has no sources to translate: "
+                "evaluate it on data like that which it was trained on"
+            )
+        num = min(num, MAX_REFERENCE)
+        if num not in self._pairs:
+            self._pairs[num] = self._dataset.read(self._split, limit=num)
+        return self._pairs[num]
+
+    def _anchors_with_untranslated(self, num: int) -> Anchors:
+        """The anchors, and the figures of sources that are taken for images as they are ("..._untranslated")."""
+        if num not in self._untranslated:
+            pairs = self._pairs_at(num)
+            figures = self._translation_figures(untranslated(_sources(pairs), self._dataset.spec), pairs)
+            self._untranslated[num] = {f"{name}_untranslated": value for name, value in figures.items()}
+        anchors = self._anchors_at(num)
+        return Anchors(anchors.figures | self._untranslated[num], anchors.num_real)
 
     def _checked(self, images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
         shape = self._dataset.spec.shape
@@ -182,6 +242,20 @@ class Evaluator:
             f"the split's {num} images are not more than the {width} features: the Fréchet distance rests on a "
             "singular covariance, trust the kernel distance instead",
         )
+
+
+def _sources(pairs: ImageBatch) -> UInt8[Tensor, "n s i j"]:
+    assert pairs.sources is not None, "the dataset's spec says that there are sources"
+    return pairs.sources
+
+
+def _notes_on_translations(metrics: dict[str, float], anchors: Anchors) -> tuple[str, ...]:
+    notes: tuple[str, ...] = (
+        "made from the split's own sources: its figures don't compare with those of drawn images",
+    )
+    if "l1" in metrics and metrics["l1"] >= anchors.figures["l1_untranslated"]:
+        notes += ("no closer to the targets than the sources themselves",)
+    return notes
 
 
 def _notes_on_samples(metrics: dict[str, float], anchors: Anchors, num: int) -> tuple[str, ...]:

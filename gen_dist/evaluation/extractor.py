@@ -8,8 +8,8 @@ from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
 from gen_dist.bundle.bundle import Bundle
+from gen_dist.capabilities import Classifies
 from gen_dist.evaluation.protocol import ExtractorName
-from gen_dist.learner import Classifies
 from gen_dist.sampling.draw import device_of
 
 FEATURE_SCALE = "feature_scale"

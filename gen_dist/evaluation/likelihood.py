@@ -7,8 +7,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from gen_dist.capabilities import EstimatesPartition, LikelihoodKind, Scores
 from gen_dist.distributed.seeding import seed_for, seeded
-from gen_dist.learner import EstimatesPartition, Learner, LikelihoodKind, Scores
+from gen_dist.learner import Learner
 from gen_dist.sampling.draw import device_of, evaluation_mode
 
 CHUNK = 128

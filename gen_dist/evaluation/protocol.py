@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gen_dist.learner import LikelihoodKind
+from gen_dist.capabilities import LikelihoodKind
 from gen_dist.serialization import from_json, to_json
 
 ExtractorName = Literal["classifier", "random", "inception"]
@@ -29,13 +29,16 @@ class EvaluationProtocol:
         dataset_digest: identifies the data.
         split: the images that samples are compared with. A search uses "validation", a confirmation "test".
         num_reference: images of the split that were used (all, up to a limit; the choice depends on nothing else).
-        num_samples: images that the learner drew, as many as each anchor used. The Fréchet distance falls as it rises,
-            so only figures at the same number compare.
+        num_samples: images that the learner drew (or made from sources), as many as each anchor used. The Fréchet
+            distance falls as it rises, so only figures at the same number compare.
         num_scored: images of the split whose likelihood is averaged.
+        num_translated: sources of the split that the learner made its images from; 0 if it drew them. Figures of
+            translations and of drawn images don't compare.
         nearest_k: neighbours of precision and recall.
         seed: of the learner's noise.
         ema: whether averaged weights were judged.
         version: of the arithmetic.
+        matcher_digest: identifies what judged whether images show what their captions say; None without.
     """
 
     extractor: ExtractorName
@@ -45,14 +48,20 @@ class EvaluationProtocol:
     num_reference: int
     num_samples: int
     num_scored: int
+    num_translated: int = 0
     nearest_k: int = 3
     seed: int = 0
     ema: bool
     version: int = PROTOCOL_VERSION
+    matcher_digest: str | None = None
 
     def comparable(self) -> str:
         """Canonical JSON of the fields that must agree for figures to compare; equal texts compare."""
         fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _OF_THE_MODEL}
+        if self.matcher_digest is None:  # younger than the records that are kept: their text must stay what it was
+            del fields["matcher_digest"]
+        if not self.num_translated:  # so that it compares with what was written down before there were translators
+            del fields["num_translated"]
         return json.dumps(fields, sort_keys=True)
 
 

@@ -16,10 +16,10 @@ from gen_dist.models.autoregressive import (
 )
 from gen_dist.models.baseline import gaussian, kernel_density, mixture, ppca
 from gen_dist.models.boltzmann import dbm, rbm
-from gen_dist.models.classifier import convnet
-from gen_dist.models.composed import code_prior
+from gen_dist.models.classifier import convnet, matcher
+from gen_dist.models.composed import code_prior, text_to_image
 from gen_dist.models.flow import ffjord, glow, nice, realnvp
-from gen_dist.models.gan import dcgan, progressive
+from gen_dist.models.gan import biggan, conditional, cyclegan, dcgan, original, pix2pix, progressive, resnet
 from gen_dist.models.markov import gsn
 from gen_dist.models.paper import Paper
 from gen_dist.models.vae import autoencoder, gumbel, iaf, iwae, mixture_posterior, vae, vqvae
@@ -40,6 +40,12 @@ class Family:
 
 FAMILIES: tuple[Family, ...] = (
     Family(name="dcgan", kind="gan", config=dcgan.DCGANConfig, paper=dcgan.PAPER),
+    Family(name="gan", kind="gan", config=original.OriginalGANConfig, paper=original.PAPER),
+    Family(name="resnet-gan", kind="gan", config=resnet.ResNetGANConfig, paper=resnet.PAPER),
+    Family(name="conditional-gan", kind="gan", config=conditional.ConditionalGANConfig, paper=conditional.PAPER),
+    Family(name="pix2pix", kind="gan", config=pix2pix.Pix2PixConfig, paper=pix2pix.PAPER),
+    Family(name="cyclegan", kind="gan", config=cyclegan.CycleGANConfig, paper=cyclegan.PAPER),
+    Family(name="biggan", kind="gan", config=biggan.BigGANConfig, paper=biggan.PAPER),
     Family(name="progressive", kind="gan", config=progressive.ProgressiveConfig, paper=progressive.PAPER),
     Family(name="vae", kind="vae", config=vae.VAEConfig, paper=vae.PAPER),
     Family(name="iwae", kind="vae", config=iwae.IWAEConfig, paper=iwae.PAPER),
@@ -49,6 +55,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(name="autoencoder", kind="vae", config=autoencoder.AutoencoderConfig, paper=autoencoder.PAPER),
     Family(name="vqvae", kind="vae", config=vqvae.VQVAEConfig, paper=vqvae.PAPER),
     Family(name="vqvae-prior", kind="composed", config=code_prior.CodePriorConfig, paper=code_prior.PAPER),
+    Family(name="text-to-image", kind="composed", config=text_to_image.TextToImageConfig, paper=text_to_image.PAPER),
     Family(name="pixelcnn", kind="autoregressive", config=pixelcnn.PixelCNNConfig, paper=pixelcnn.PAPER),
     Family(
         name="gated-pixelcnn",
@@ -74,6 +81,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(name="dbm", kind="boltzmann", config=dbm.DBMConfig, paper=dbm.PAPER),
     Family(name="gsn", kind="markov", config=gsn.GSNConfig, paper=gsn.PAPER),
     Family(name="convnet", kind="classifier", config=convnet.ConvNetConfig, paper=convnet.PAPER),
+    Family(name="matcher", kind="classifier", config=matcher.MatcherConfig, paper=matcher.PAPER),
     Family(name="gaussian", kind="baseline", config=gaussian.GaussianConfig, paper=gaussian.PAPER),
     Family(name="ppca", kind="baseline", config=ppca.PPCAConfig, paper=ppca.PAPER),
     Family(name="gaussian-mixture", kind="baseline", config=mixture.GaussianMixtureConfig, paper=mixture.PAPER),
@@ -87,6 +95,12 @@ FAMILIES: tuple[Family, ...] = (
 
 AnyModelConfig = (
     dcgan.DCGANConfig
+    | original.OriginalGANConfig
+    | resnet.ResNetGANConfig
+    | conditional.ConditionalGANConfig
+    | pix2pix.Pix2PixConfig
+    | cyclegan.CycleGANConfig
+    | biggan.BigGANConfig
     | progressive.ProgressiveConfig
     | vae.VAEConfig
     | iwae.IWAEConfig
@@ -96,6 +110,7 @@ AnyModelConfig = (
     | autoencoder.AutoencoderConfig
     | vqvae.VQVAEConfig
     | code_prior.CodePriorConfig
+    | text_to_image.TextToImageConfig
     | pixelcnn.PixelCNNConfig
     | pixelrnn.PixelRNNConfig
     | nade.NADEConfig
@@ -111,6 +126,7 @@ AnyModelConfig = (
     | dbm.DBMConfig
     | gsn.GSNConfig
     | convnet.ConvNetConfig
+    | matcher.MatcherConfig
     | gaussian.GaussianConfig
     | ppca.PPCAConfig
     | mixture.GaussianMixtureConfig

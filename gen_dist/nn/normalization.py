@@ -12,18 +12,20 @@ Normalization = Literal["batch", "group", "spectral", "none"]
 _CHANNELS_PER_GROUP = 16
 
 
-def normalization_layer(kind: Normalization, num_channels: int) -> nn.Module:
+def normalization_layer(kind: Normalization, num_channels: int, *, affine: bool = True) -> nn.Module:
     """The layer that follows a convolution with `num_channels` outputs; the identity for "spectral" and "none".
 
     Groups have 16 channels, a size that Wu and He (2018, arXiv:1803.08494, Table 3) find as good as 32 groups and
     that, unlike a fixed number of groups, does not shrink with the network's width; where 16 does not divide the
     channels, as many as the largest power of two that does: an odd number is normalised channel by channel.
+    Without `affine` nothing is learned: no gain, no offset.
     """
     match kind:
         case "batch":
-            return nn.BatchNorm2d(num_channels)
+            return nn.BatchNorm2d(num_channels, affine=affine)
         case "group":
-            return nn.GroupNorm(num_channels // math.gcd(num_channels, _CHANNELS_PER_GROUP), num_channels)
+            groups = num_channels // math.gcd(num_channels, _CHANNELS_PER_GROUP)
+            return nn.GroupNorm(groups, num_channels, affine=affine)
         case "spectral" | "none":
             return nn.Identity()
 

@@ -1,4 +1,6 @@
-"""How often an image can be halved, which decides the depth of a convolutional network."""
+"""How often an image can be halved, which decides the depth of a convolutional network; doublings by pixel shuffle."""
+
+from torch import nn
 
 
 def num_halvings(height: int, width: int, smallest: int) -> int:
@@ -19,6 +21,20 @@ def num_halvings(height: int, width: int, smallest: int) -> int:
             f"{2 * smallest - 1} times a power of two); resize the images, or change base_size"
         )
     return halvings
+
+
+def pixel_shuffle_doubling(num_inputs: int, num_outputs: int) -> nn.Sequential:
+    """Feature maps of twice the size by sub-pixel convolution (Shi et al. 2016, arXiv:1609.05158).
+
+    A convolution makes four times the channels, and every four channels become a block of 2 x 2 pixels. Each of the
+    four draws its own first weights, so that a checkerboard may be visible at first; initialising them alike (ICNR,
+    Aitken et al. 2017, arXiv:1707.02937) is left out.
+    """
+    convolution = nn.Conv2d(num_inputs, 4 * num_outputs, 3, padding=1)
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    assert convolution.bias is not None
+    nn.init.zeros_(convolution.bias)
+    return nn.Sequential(convolution, nn.PixelShuffle(2))
 
 
 def _sizes(smallest: int) -> list[int]:

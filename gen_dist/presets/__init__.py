@@ -4,16 +4,19 @@ from gen_dist.config import RunConfig
 from gen_dist.presets import (
     autoregressive,
     baseline,
+    biggan,
     boltzmann,
     classifier,
     composed,
     ffjord,
     flow,
     gan,
+    gan_families,
     made,
     markov,
     nade,
     progressive,
+    translation,
     vae,
 )
 from gen_dist.presets.preset import Preset
@@ -22,6 +25,9 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for module in (
         gan,
+        gan_families,
+        translation,
+        biggan,
         progressive,
         vae,
         autoregressive,

@@ -1,6 +1,9 @@
-"""Generative adversarial networks."""
+"""Generative adversarial networks with the networks of DCGAN."""
 
-from gen_dist.config import RunConfig
+from dataclasses import replace
+from typing import Any
+
+from gen_dist.config import RunConfig, override
 from gen_dist.models.gan.dcgan import DCGANConfig
 from gen_dist.models.gan.game import GameConfig
 from gen_dist.optimization import Adam, RMSprop
@@ -98,12 +101,43 @@ def dcgan_64() -> RunConfig:
     )
 
 
+def lsgan_28() -> RunConfig:
+    """For 28x28 grey images: least squares (Mao et al. 2017, arXiv:1611.04076) on the networks of dcgan-28."""
+    return _on_dcgan_28(GameConfig(objective="least-squares"))
+
+
+def wgan_lp_28() -> RunConfig:
+    """For 28x28 grey images: wgan-gp-28 with the one-sided penalty of Petzka et al. 2018 (arXiv:1709.08894)."""
+    base = wgan_gp_28()
+    return override(base, {"model.game.objective": "wasserstein", "model.game.penalty": "one-sided"})
+
+
+def dragan_28() -> RunConfig:
+    """For 28x28 grey images: the penalty around real images of Kodali et al. 2017 (arXiv:1705.07215)."""
+    return _on_dcgan_28(GameConfig(penalty="dragan"), critic_normalization="none", initial_std=None)
+
+
+def r1_28() -> RunConfig:
+    """For 28x28 grey images: the zero-centred penalty of Mescheder et al. 2018 (arXiv:1801.04406)."""
+    return _on_dcgan_28(GameConfig(penalty="r1"), critic_normalization="none", initial_std=None)
+
+
+def _on_dcgan_28(game: GameConfig, **model: Any) -> RunConfig:
+    base = dcgan_28()
+    assert isinstance(base.model, DCGANConfig)
+    return replace(base, model=replace(base.model, game=game, **model))
+
+
 PRESETS: tuple[Preset, ...] = (
     Preset(name="dcgan-8", summary="DCGAN of 8x8 images (digits), under a minute on one core", build=dcgan_8),
     Preset(name="wgan-gp-8", summary="WGAN-GP of 8x8 images (digits), under a minute on one core", build=wgan_gp_8),
     Preset(name="dcgan-28", summary="DCGAN of 28x28 images (Fashion-MNIST)", build=dcgan_28),
     Preset(name="wgan-gp-28", summary="WGAN-GP of 28x28 images, five critic steps", build=wgan_gp_28),
     Preset(name="wgan-28", summary="WGAN with weight clipping and RMSprop of 28x28 images", build=wgan_28),
+    Preset(name="lsgan-28", summary="least-squares GAN of 28x28 images", build=lsgan_28),
+    Preset(name="wgan-lp-28", summary="WGAN with the one-sided penalty of 28x28 images", build=wgan_lp_28),
+    Preset(name="dragan-28", summary="GAN with DRAGAN's penalty of 28x28 images", build=dragan_28),
+    Preset(name="r1-28", summary="GAN with the R1 penalty of 28x28 images", build=r1_28),
     Preset(name="dcgan-32", summary="DCGAN of 32x32 images (CIFAR-10), for a GPU", build=dcgan_32),
     Preset(name="dcgan-64", summary="DCGAN of 64x64 images with the paper's sizes, for a GPU", build=dcgan_64),
 )

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from gen_dist.capabilities import Samples, capabilities
 from gen_dist.distributed.seeding import seed_for, seeded
-from gen_dist.learner import Learner, Samples, capabilities
+from gen_dist.learner import Learner
 
 CHUNK = 64
 """Images drawn at a time. The noise of a chunk depends on its number, so another size gives other images."""

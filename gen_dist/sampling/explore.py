@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from gen_dist.capabilities import Completes, Decodes, Encodes, Samples, capabilities
 from gen_dist.distributed.seeding import seed_for, seeded
-from gen_dist.learner import Completes, Decodes, Encodes, Learner, Samples, capabilities
+from gen_dist.learner import Learner
 from gen_dist.sampling.draw import device_of, evaluation_mode
 
 UNKNOWN = 128

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import final
 
 from gen_dist.data.storage import Storage
+from gen_dist.distributed.world import World
 from gen_dist.training.checkpoint import (
     MANIFEST,
     Checkpoint,
@@ -122,3 +123,12 @@ def latest_checkpoint(storage: Storage) -> Checkpoint | None:
         except CheckpointError as error:
             warnings.warn(f"{error}; the checkpoint before it is used", CheckpointWarning, stacklevel=2)
     return None
+
+
+def agreed_checkpoint(storage: Storage, world: World) -> Checkpoint | None:
+    """The newest sound checkpoint, chosen by worker 0 so that all go on from the same one."""
+    mine = latest_checkpoint(storage) if world.rank == 0 else None
+    key = world.tell(None if mine is None else mine.key)
+    if key is None or mine is not None:
+        return mine
+    return read_checkpoint(storage, key)

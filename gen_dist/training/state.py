@@ -6,7 +6,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from gen_dist.learner import BuildsOn, Learner
+from gen_dist.capabilities import BuildsOn
+from gen_dist.learner import Learner
 from gen_dist.optimization import build_optimizer
 from gen_dist.training.ema import Ema
 from gen_dist.types import Moment

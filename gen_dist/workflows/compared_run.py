@@ -6,15 +6,18 @@ from typing import final
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from gen_dist.bundle.bundle import load_bundle
+from gen_dist.capabilities import Samples, Translates
 from gen_dist.config import RunConfig
 from gen_dist.data.dataset import open_dataset
 from gen_dist.data.storage import Storage
 from gen_dist.distributed.world import World
-from gen_dist.learner import Learner, Samples
+from gen_dist.learner import Learner
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
+from gen_dist.sampling.translate import translations
 from gen_dist.tracking.tracker import NoTracker, Tracker
 from gen_dist.training.clock import fair_clock
 from gen_dist.training.training import Diverged
@@ -154,12 +157,23 @@ class ComparedRun:
             return entry
         learner = load_bundle(last.bundle, device=self._device).learner
         entry = replace(entry, parameters=trained_parameters(learner))
-        if not isinstance(learner, Samples):
+        make = self._maker(learner)
+        if make is None:
             return entry
-        write_samples(self._folder, self._name, draw_samples(learner, SHOWN, seed=SAMPLE_SEED))
+        write_samples(self._folder, self._name, make(SHOWN))
         began = self._clock()
-        draw_samples(learner, TIMED, seed=SAMPLE_SEED)
-        return replace(entry, sampling_seconds=self._clock() - began, sampled=TIMED)
+        sampled = len(make(TIMED))
+        return replace(entry, sampling_seconds=self._clock() - began, sampled=sampled)
+
+    def _maker(self, learner: Learner) -> Callable[[int], Tensor] | None:
+        """What draws so many images, or translates so many sources of the judged split; None if it does neither."""
+        if isinstance(learner, Samples):
+            return lambda num: draw_samples(learner, num, seed=SAMPLE_SEED)
+        if not isinstance(learner, Translates):
+            return None
+        sources = open_dataset(self._comparison.data).read(self._comparison.judging.split, limit=TIMED).sources
+        assert sources is not None, "a model that translates is built for data with sources"
+        return lambda num: translations(learner, sources[:num], seed=SAMPLE_SEED)
 
 
 def trained_parameters(learner: Learner) -> int:

@@ -18,9 +18,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from gen_dist.capabilities import Samples, Scores, Translates
 from gen_dist.data.storage import Storage
 from gen_dist.evaluation.protocol import EvaluationRecord
-from gen_dist.learner import Learner, Samples, Scores
+from gen_dist.learner import Learner
 from gen_dist.presets import PRESETS, preset
 from gen_dist.serialization import from_json, to_json
 from gen_dist.types import DataSpec
@@ -143,8 +144,8 @@ def _suits(name: str, spec: DataSpec) -> bool:
 
 
 def can_be_judged(learner: Learner) -> bool:
-    """Whether it draws or scores images: an autoencoder and a classifier do neither."""
-    return isinstance(learner, Samples | Scores)
+    """Whether it draws, translates or scores images: an autoencoder and a classifier do nothing of it."""
+    return isinstance(learner, Samples | Scores | Translates)
 
 
 def chosen_presets(patterns: Sequence[str], spec: DataSpec) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ ANCHORS = {"real": "real images", "gaussian": "Gaussian fitted to the pixels"}
 
 _CELL_PIXELS = 40  # about the side of one sample on the page
 
-# Title of a column, what it shows, and the format of its numbers.
+# Title of a column, what it shows, and the format of its numbers; figures of pairs only where there are any.
 _FIGURES = (
     ("Fréchet distance", "frechet_distance", ".3f"),
     ("kernel distance", "kernel_distance", ".4f"),
@@ -32,6 +32,7 @@ _FIGURES = (
     ("recall", "recall", ".2f"),
     ("diversity", "diversity", ".2f"),
 )
+_PAIR_FIGURES = (("L1", "l1", ".2f"), ("PSNR", "psnr", ".2f"), ("SSIM", "ssim", ".3f"))
 
 
 @final
@@ -85,19 +86,21 @@ def row(entry: Entry) -> dict[str, Cell]:
 
 def markdown(comparison: Comparison, entries: Sequence[Entry]) -> str:
     """The table for people: ordered by likelihood within what is modelled, failures last."""
-    titles = ["preset", "bits/dim", "nats", "likelihood", *(title for title, _, _ in _FIGURES)]
+    paired = any(entry.record is not None and "l1" in entry.record.metrics for entry in entries)
+    shown = _FIGURES + _PAIR_FIGURES if paired else _FIGURES
+    titles = ["preset", "bits/dim", "nats", "likelihood", *(title for title, _, _ in shown)]
     titles += ["parameters", "images", "best at", "training s", "training images/s", "sampling images/s"]
     lines = [_line(titles), _line(["---"] * len(titles))]
-    lines += [_line(_cells(entry)) for entry in entries]
+    lines += [_line(_cells(entry, shown)) for entry in entries]
     record = next((entry.record for entry in entries if entry.record is not None and entry.record.anchors), None)
     for anchor, title in ANCHORS.items() if record is not None else ():
         assert record is not None
-        figures = [_number(record.anchors.get(f"{name}_{anchor}"), how) for _, name, how in _FIGURES]
+        figures = [_number(record.anchors.get(f"{name}_{anchor}"), how) for _, name, how in shown]
         lines.append(_line([f"*{title}*", "", "", "", *figures, "", "", "", "", "", ""]))
     return "\n".join([_heading(comparison, record), "", *lines, *_failures(entries), *_notes(entries), ""])
 
 
-def _cells(entry: Entry) -> list[str]:
+def _cells(entry: Entry, shown: Sequence[tuple[str, str, str]]) -> list[str]:
     record = entry.record
     metrics: dict[str, float] = {} if record is None else record.metrics
     likelihood = "" if record is None or record.likelihood_kind is None else record.likelihood_kind
@@ -106,7 +109,7 @@ def _cells(entry: Entry) -> list[str]:
         _with_error(metrics, "bits_per_dimension", ".3f"),
         _with_error(metrics, "nats", ".1f"),
         likelihood,
-        *(_number(metrics.get(name), how) for _, name, how in _FIGURES),
+        *(_number(metrics.get(name), how) for _, name, how in shown),
         f"{entry.parameters:,}" if entry.parameters else "",
         f"{entry.images:,}",
         "" if entry.selected_images is None else f"{entry.selected_images:,}",

@@ -146,7 +146,8 @@ class Confirmation:
 
     def _keep(self, learner: Learner) -> None:
         """The model and its sheet."""
-        picture = sample_sheet(learner)
+        dataset = opened(self.job.data, self.job.data_digest)
+        picture = sample_sheet(learner, dataset, "test")
         if picture is not None:
             self.folder.write_bytes(SHEET, picture.png)
         provenance = {
@@ -157,8 +158,7 @@ class Confirmation:
             "data_digest": self.job.data_digest,
             "config": self.record.config,
         }
-        spec = opened(self.job.data, self.job.data_digest).spec
         with tempfile.TemporaryDirectory() as scratch:
             local = Path(scratch) / BUNDLE
-            save_bundle(learner, self.config.model, spec, provenance, local)
+            save_bundle(learner, self.config.model, dataset.spec, provenance, local)
             copy_bundle(local, self.folder.child(BUNDLE).uri)

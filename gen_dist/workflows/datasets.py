@@ -7,9 +7,15 @@ from rich.console import Console
 from gen_dist.data.catalog import SourceOptions, open_source
 from gen_dist.data.dataset import Dataset, open_dataset
 from gen_dist.data.importing import ImportOptions, import_source
+from gen_dist.data.pairs import Edges
 from gen_dist.data.schema import MANIFEST
 
-EMBEDDED = ("digits", "polygons")
+EMBEDDED: dict[str, tuple[str, ImportOptions]] = {
+    "digits": ("digits", ImportOptions()),
+    "digits-edges": ("digits", ImportOptions(pairs=Edges())),
+    "polygons": ("polygons", ImportOptions()),
+    "glyphs": ("glyphs", ImportOptions()),
+}
 EMBEDDED_FOLDER = Path("gen-dist-data")
 
 
@@ -24,5 +30,6 @@ def dataset_of(name_or_uri: str, console: Console) -> Dataset:
     folder = EMBEDDED_FOLDER / name_or_uri
     if not (folder / MANIFEST).exists():
         console.print(f"importing {name_or_uri} into {folder}", highlight=False)
-        import_source(open_source(name_or_uri, SourceOptions()), folder, ImportOptions())
+        source, options = EMBEDDED[name_or_uri]
+        import_source(open_source(source, SourceOptions()), folder, options, recorded_options=options.changed())
     return open_dataset(folder)

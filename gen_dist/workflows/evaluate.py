@@ -22,9 +22,15 @@ FIGURES = (
     ("recall", "recall", "higher"),
     ("diversity", "diversity", "near 1"),
     ("modes_covered", "modes covered", "higher"),
+    ("retrieval", "captions found", "higher"),
+    ("l1", "mean absolute error (of 255)", "lower"),
+    ("psnr", "PSNR in dB", "higher"),
+    ("ssim", "SSIM", "higher"),
     ("bits_per_dimension", "bits per dimension", "lower"),
     ("nats", "nats per image", "lower"),
 )
+
+LIKELIHOODS = ("bits_per_dimension", "nats")
 
 
 def load_model(reference: str) -> Bundle:
@@ -55,20 +61,24 @@ def chosen_device(choice: DeviceChoice) -> torch.device:
 
 
 def record_view(record: EvaluationRecord) -> Group:
-    """A record for people: the model beside both anchors, then the protocol that gives the figures a meaning."""
+    """A record for people: the model beside its anchors, then the protocol that gives the figures a meaning."""
     protocol = record.protocol
-    table = Table("figure", "better", "model", "real images", "Gaussian", title=f"Against the {protocol.split} split")
+    shown = {"real": "real images", "gaussian": "Gaussian"}
+    if protocol.num_translated:
+        shown["untranslated"] = "sources"
+    table = Table("figure", "better", "model", *shown.values(), title=f"Against the {protocol.split} split")
     for name, title, better in FIGURES:
         if name not in record.metrics:
             continue
         error = record.metrics.get(f"{name}_error")
         value = f"{record.metrics[name]:.4g}" + ("" if error is None else f" ± {error:.2g}")
-        label = title if error is None else f"{title} ({record.likelihood_kind})"
-        anchors = [record.anchors.get(f"{name}_{source}") for source in ("real", "gaussian")]
+        label = f"{title} ({record.likelihood_kind})" if name in LIKELIHOODS else title
+        anchors = [record.anchors.get(f"{name}_{source}") for source in shown]
         table.add_row(label, better, value, *("" if anchor is None else f"{anchor:.4g}" for anchor in anchors))
+    made = f"{protocol.num_samples} {'translations' if protocol.num_translated else 'samples'}"
     weights = "averaged weights" if protocol.ema else "weights as trained"
     lines = (
-        f"{protocol.num_samples} samples ({weights}, seed {protocol.seed}) against {protocol.num_reference} images",
+        f"{made} ({weights}, seed {protocol.seed}) against {protocol.num_reference} images",
         f"data {protocol.dataset_digest[:8]}, features {protocol.extractor} {protocol.extractor_digest[:8]}",
         *(f"note: {note}" for note in record.notes),
     )

@@ -12,12 +12,13 @@ import torch
 from rich.console import Console
 
 from gen_dist.bundle.bundle import Bundle, BundleError, load_bundle, save_bundle
+from gen_dist.capabilities import Classifies
 from gen_dist.config import RunConfig
 from gen_dist.data.dataset import Dataset
 from gen_dist.evaluation.extractor import CHUNK, FEATURE_SCALE, ClassifierExtractor, Extractor
 from gen_dist.evaluation.inception import InceptionExtractor
 from gen_dist.evaluation.random_features import RandomExtractor
-from gen_dist.learner import Classifies, Learner
+from gen_dist.learner import Learner
 from gen_dist.presets import preset
 from gen_dist.sampling.draw import device_of
 from gen_dist.training.fit import train_to_end

@@ -8,8 +8,8 @@ import dataclasses
 from typing import Any, Protocol, get_args, get_type_hints, runtime_checkable
 
 from gen_dist.bundle.bundle import Bundle, load_bundle
+from gen_dist.capabilities import BuildsOn
 from gen_dist.config import RunConfig
-from gen_dist.learner import BuildsOn
 from gen_dist.models.table import FAMILIES, AnyModelConfig, family_of
 from gen_dist.presets import PRESETS
 from gen_dist.training.checkpoint import Checkpoint, restore
@@ -102,4 +102,6 @@ def _fitting(config: RunConfig, model: SecondStage, spec: DataSpec) -> Bundle:
 
 
 def _described(spec: DataSpec) -> str:
-    return f"{spec.channels} x {spec.height} x {spec.width} images with the classes ({', '.join(spec.class_names)})"
+    captions = f" and captions of up to {spec.caption_bytes} bytes" if spec.caption_bytes else ""
+    classes = f"the classes ({', '.join(spec.class_names)})"
+    return f"{spec.channels} x {spec.height} x {spec.width} images with {classes}{captions}"

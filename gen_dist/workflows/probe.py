@@ -13,10 +13,11 @@ from rich.table import Table
 from torch import Tensor
 
 from gen_dist.bundle.bundle import Bundle
+from gen_dist.capabilities import BuildsOn, Encodes, capabilities
 from gen_dist.data.dataset import Dataset
 from gen_dist.data.order import random_generator
 from gen_dist.distributed.seeding import seed_for, seeded
-from gen_dist.learner import BuildsOn, Encodes, Learner, ModelConfig, capabilities
+from gen_dist.learner import Learner, ModelConfig
 from gen_dist.models.classifier.probe import ProbeClassifier, ProbeConfig
 from gen_dist.optimization import Adam, LearningRateSchedule
 from gen_dist.training.fit import train_to_end

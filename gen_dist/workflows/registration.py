@@ -30,11 +30,15 @@ def register_run(job: RunJob, result: RunResult, name: str, console: Console) ->
     """Let the model of a finished run challenge the champion of a registered model.
 
     Raises:
-        ValueError: the run was not judged, or its model can't sample.
+        ValueError: the run was not judged, or its model draws no samples.
     """
     if result.evaluation is None or job.judging is None:
         raise ValueError(f"run {job.name!r} was not evaluated, so it can't be registered: train it with --evaluate")
     record = EvaluationRecord.from_json(result.evaluation)
+    if record.protocol.num_translated:
+        raise ValueError(
+            f"run {job.name!r} trained a translator, and the registry takes models that draw; use its bundle"
+        )
     if METRIC not in record.metrics:
         raise ValueError(f"run {job.name!r} draws no samples, so nothing compares it with a champion")
     sheets = [key for key in job.folder.list(SAMPLES) if key.endswith(".png")]

@@ -18,8 +18,8 @@ from gen_dist.models.table import family_of
 from gen_dist.serialization import to_json
 from gen_dist.tracking.lineage import describe_phases
 from gen_dist.tracking.tracker import DatasetRecord, NoTracker, RunStatus, Tracker
-from gen_dist.training.checkpoint import Checkpoint, read_checkpoint
-from gen_dist.training.checkpointing import CheckpointWriter, latest_checkpoint
+from gen_dist.training.checkpoint import Checkpoint
+from gen_dist.training.checkpointing import CheckpointWriter, agreed_checkpoint
 from gen_dist.training.clock import Clock
 from gen_dist.training.fit import FitResult, Keeping, Observers, Request, ask_nothing, fit
 from gen_dist.training.training import Diverged, Row, Training
@@ -73,7 +73,7 @@ def work(
     )
     try:
         training = Training(config.model, config.training, config.seed, stream, world=world, device=device, clock=clock)
-        checkpoint = _agreed_checkpoint(job, world)
+        checkpoint = agreed_checkpoint(job.folder.child(CHECKPOINTS), world)
         set_out(training, config, checkpoint)
         if world.rank > 0:
             return _follow(job, training, ask)
@@ -177,7 +177,8 @@ class Lead:
     def _tell_evaluation(self, row: Row, learner: Learner, progress: RunProgress) -> None:
         progress.evaluation(row)
         self._log({name: value for name, value in row.items() if name != "seconds"})
-        picture = sample_sheet(learner)
+        assert self.job.judging is not None, "fit evaluates only with a judge"
+        picture = sample_sheet(learner, self.dataset, self.job.judging.split)
         if picture is not None:
             key = f"{SAMPLES}/{int(row['samples_seen']):012d}.png"
             self.tracker.log_image(picture.image, key)
@@ -290,13 +291,3 @@ def _follow(job: RunJob, training: Training, ask: Callable[[], Request]) -> RunR
 
 def _keeping(job: RunJob, writer: CheckpointWriter | None) -> Keeping:
     return Keeping(writer=writer, config=job.config.to_json(), data_digest=job.data_digest)
-
-
-def _agreed_checkpoint(job: RunJob, world: World) -> Checkpoint | None:
-    """The newest sound checkpoint, chosen by worker 0 so that all go on from the same one."""
-    storage = job.folder.child(CHECKPOINTS)
-    mine = latest_checkpoint(storage) if world.rank == 0 else None
-    key = world.tell(None if mine is None else mine.key)
-    if key is None or mine is not None:
-        return mine
-    return read_checkpoint(storage, key)

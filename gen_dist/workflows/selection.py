@@ -14,10 +14,11 @@ from typing import final
 import torch
 
 from gen_dist.bundle.bundle import copy_bundle, load_bundle, save_bundle
+from gen_dist.capabilities import EstimatesPartition, Scores
 from gen_dist.data.dataset import Dataset
 from gen_dist.distributed.seeding import seed_for, seeded
 from gen_dist.evaluation.likelihood import likelihood
-from gen_dist.learner import EstimatesPartition, Learner, Scores
+from gen_dist.learner import Learner
 from gen_dist.sampling.draw import device_of
 from gen_dist.serialization import from_json, to_json
 from gen_dist.training.training import Row

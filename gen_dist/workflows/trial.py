@@ -143,7 +143,8 @@ class Trial:
                 evaluations=self._evaluations,
             ),
         )
-        picture = sample_sheet(learner)
+        dataset = opened(self.job.data, self.job.data_digest)
+        picture = sample_sheet(learner, dataset, self.job.judging.split)
         if picture is not None:
             folder.write_bytes(SHEET, picture.png)
         self.record = replace(

@@ -53,6 +53,12 @@ def assert_accepted(words: list[str], where: str) -> None:
         pytest.fail(f"{where}: `gen-dist {' '.join(words)}` is not accepted (exit code {stopped.code})")
 
 
+def is_program(words: list[str], index: int) -> bool:
+    """Whether this word of a shell line is run, and is not an argument (a namespace is called gen-dist too)."""
+    before = words[index - 1] if index else "&&"
+    return before in ("&&", "|", "--") or ("=" in before and "$(" not in before)
+
+
 def command_lines() -> list[tuple[str, list[str]]]:
     """Every `gen-dist ...` and `jobs/X.py ...` in a shell block of a document, as arguments of gen-dist."""
     found = []
@@ -60,7 +66,7 @@ def command_lines() -> list[tuple[str, list[str]]]:
         for line in shell_lines(document.read_text()):
             words = shlex.split(line)
             for index, word in enumerate(words):
-                if Path(word).name == "gen-dist":
+                if Path(word).name == "gen-dist" and is_program(words, index):
                     found.append((relative(document), words[index + 1 :]))
                     break
                 if word.startswith("jobs/"):

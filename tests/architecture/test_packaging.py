@@ -23,7 +23,8 @@ def test_the_lock_holds_exact_public_versions_and_nothing_else() -> None:
 
 
 def test_the_lock_satisfies_every_requirement() -> None:
-    for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]:
+    extras = PROJECT["optional-dependencies"]
+    for text in [*PROJECT["dependencies"], *extras["dev"], *extras["server"]]:
         requirement = Requirement(text)
         version = PINS.get(canonicalize_name(requirement.name))
         assert version is not None, f"{text} is not locked: run `make lock`"

@@ -1,8 +1,11 @@
 """`gen-dist compare` on Ray: a failed preset is a row, the others finish, and a second call does only what is left."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from gen_dist.cluster import train
 from gen_dist.commands.compare import compare
@@ -101,3 +104,26 @@ def test_two_comparisons_of_a_preset_are_two_runs_in_mlflow(monkeypatch: pytest.
         train.tracker_of(job)
     assert [identity.name for identity, _ in made] == ["first/vae-8", "second/vae-8"]
     assert len({folder for _, folder in made}) == 2
+
+
+def test_a_comparison_is_a_run_in_mlflow_with_one_below_it_for_each_preset(
+    digits: Path, tmp_path: Path, child_environment: dict[str, str]
+) -> None:
+    """As a user calls it, with the store in the working folder."""
+    command = [
+        *(sys.executable, "-m", "gen_dist", "compare", "vae-8", "gaussian-8", "--data", str(digits)),
+        *("--images", "640", "--extractor", "random", "--num-samples", "60", "--num-scored", "20", "--name", "one"),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, env=child_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("gen_dist")
+    assert experiment is not None
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert runs.keys() == {"one", "one/vae-8", "one/gaussian-8"}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    parent = runs["one"].info.run_id
+    assert all(run.data.tags["mlflow.parentRunId"] == parent for name, run in runs.items() if name != "one")
+    assert {file.path for file in client.list_artifacts(parent)} == {"comparison.md", "samples.png"}
+    assert len(client.get_metric_history(runs["one/vae-8"].info.run_id, "updates/model")) == 1

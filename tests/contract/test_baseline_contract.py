@@ -7,10 +7,10 @@ import torch
 from contract.small_presets import MadeUpImages, everything, settings, spec_of
 
 from gen_dist.bundle.bundle import load_bundle, save_bundle
+from gen_dist.capabilities import Samples, Scores, capabilities
 from gen_dist.config import RunConfig, override
 from gen_dist.data.storage import open_storage
 from gen_dist.evaluation.likelihood import likelihood
-from gen_dist.learner import Samples, Scores, capabilities
 from gen_dist.models.table import family_of
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import device_of, draw_samples

@@ -65,9 +65,10 @@ def test_any_number_of_workers_trains_the_same_preset(pool: WorkerPool, alone: A
         for entry in answer["tensors"]
         if entry.startswith("memory/")
     ]
-    assert len(memories) == {"rbm-8": 4, "dbm-8": 8}.get(name, 0)
+    assert len(memories) == {"rbm-8": 4, "dbm-8": 8, "cyclegan-8": 16}.get(name, 0)
     for entry, tensor in memories:
-        assert torch.equal(tensor, expected["tensors"][entry]), entry  # chains are binary
+        tolerance = TOLERANCE if name == "cyclegan-8" else 0.0  # chains are binary, pools hold images
+        torch.testing.assert_close(tensor, expected["tensors"][entry], atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("name", NAMES_8)

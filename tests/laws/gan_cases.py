@@ -8,7 +8,8 @@ import torch
 
 from gen_dist.learner import Context, Loss
 from gen_dist.losses.adversarial import Objective
-from gen_dist.models.gan.dcgan import DCGAN, DCGANConfig
+from gen_dist.models.gan.dcgan import DCGANConfig
+from gen_dist.models.gan.unconditional import UnconditionalGAN
 from gen_dist.nn.normalization import Normalization
 from gen_dist.types import DataSpec, ImageBatch, Moment
 
@@ -23,10 +24,10 @@ GAMES = [
 ]
 
 
-def learner_of(config: DCGANConfig, data: DataSpec = GREY, dtype: torch.dtype = DOUBLE) -> DCGAN:
+def learner_of(config: DCGANConfig, data: DataSpec = GREY, dtype: torch.dtype = DOUBLE) -> UnconditionalGAN:
     torch.manual_seed(1)
     learner = config.build(data)
-    assert isinstance(learner, DCGAN)
+    assert isinstance(learner, UnconditionalGAN)
     return learner.to(dtype)
 
 
@@ -35,7 +36,7 @@ def batch_of(num: int, data: DataSpec = GREY) -> ImageBatch:
     return ImageBatch(images=torch.randint(0, 256, (num, *data.shape), dtype=torch.uint8, generator=generator))
 
 
-def signal_of(learner: DCGAN, phase: str, batch: ImageBatch, seed: int = 3) -> Loss:
+def signal_of(learner: UnconditionalGAN, phase: str, batch: ImageBatch, seed: int = 3) -> Loss:
     torch.manual_seed(seed)
     signals = {p.name: p.signal for p in learner.phases}
     signal = signals[phase](batch, Context(Moment(), 0, 0, {}))

@@ -9,7 +9,8 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from vae_cases import DOUBLE
 
-from gen_dist.learner import Context, Decodes, Encodes, Loss, Samples, Scores
+from gen_dist.capabilities import Decodes, Encodes, Samples, Scores
+from gen_dist.learner import Context, Loss
 from gen_dist.models.vae.autoencoder import Autoencoder, AutoencoderConfig
 from gen_dist.types import DataSpec, ImageBatch, Moment, to_signed
 

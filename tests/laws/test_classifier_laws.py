@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gen_dist.learner import Classifies, Context, Loss
+from gen_dist.capabilities import Classifies
+from gen_dist.learner import Context, Loss
 from gen_dist.models.classifier.convnet import ConvNetConfig, shift
 from gen_dist.types import DataSpec, ImageBatch, Moment
 

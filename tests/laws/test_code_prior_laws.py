@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gen_dist.learner import Context, Decodes, Encodes, Samples, Scores
+from gen_dist.capabilities import Decodes, Encodes, Samples, Scores
+from gen_dist.learner import Context
 from gen_dist.models.composed.code_prior import CodePrior, CodePriorConfig
 from gen_dist.models.vae.vqvae import VQVAEConfig
 from gen_dist.types import DataSpec, ImageBatch, Moment

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from gen_dist.capabilities import EstimatesPartition
 from gen_dist.evaluation.likelihood import likelihood
-from gen_dist.learner import Context, EstimatesPartition, Gradient
+from gen_dist.learner import Context, Gradient
 from gen_dist.models.boltzmann.dbm import DBM, DBMConfig
 from gen_dist.types import DataSpec, ImageBatch, Moment
 

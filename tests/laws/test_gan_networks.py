@@ -9,9 +9,10 @@ import torch
 from gan_cases import DOUBLE, GREY, TINY, batch_of, learner_of, signal_of
 from torch import nn
 
-from gen_dist.learner import Decodes, Samples, capabilities
-from gen_dist.models.gan.dcgan import DCGAN, DCGANConfig
+from gen_dist.capabilities import Decodes, Samples, capabilities
+from gen_dist.models.gan.dcgan import DCGANConfig
 from gen_dist.models.gan.game import GameConfig
+from gen_dist.models.gan.unconditional import UnconditionalGAN
 from gen_dist.nn.normalization import Normalization
 from gen_dist.nn.resample import num_halvings
 from gen_dist.presets import PRESETS
@@ -73,7 +74,7 @@ def test_sizes_of_the_paper() -> None:
     """1024, 512, 256, 128 channels at 4, 8, 16, 32 pixels (figure 1), counted by hand; on no device at all."""
     with torch.device("meta"):
         learner = PRESETS["dcgan-64"].build().model.build(DataSpec(channels=3, height=64, width=64))
-    assert isinstance(learner, DCGAN)
+    assert isinstance(learner, UnconditionalGAN)
     projection = 100 * 1024 * 16 + 2 * 1024
     doublings = sum(16 * c * c // 2 + c for c in (1024, 512, 256))  # batch norm: gain and offset of c/2 channels
     assert sum(p.numel() for p in learner.generator.parameters()) == projection + doublings + 16 * 128 * 3 + 3
@@ -192,7 +193,7 @@ def test_a_copy_and_a_reloaded_learner_make_the_same_images(normalization: Norma
     assert len(set(storages)) == len(storages), "safetensors refuses tensors that two names share"
     images = []
     for one in (learner, twin, reloaded):
-        assert isinstance(one, DCGAN)
+        assert isinstance(one, UnconditionalGAN)
         torch.manual_seed(5)
         images.append(one.sample(4))
         assert one.phases[0].signal.__self__ is one  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gen_dist.capabilities import Conditions
 from gen_dist.learner import Context, Loss
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from gen_dist.nn.gated import GatedNetwork, gate
@@ -177,6 +178,13 @@ def test_labels_are_asked_for_where_they_are_needed() -> None:
     for labels in ([0, 2], [-1, 0], [0.0, 1.0]):
         with pytest.raises(ValueError, match="integers from 0 to 1"):
             conditional().sample(2, condition=torch.tensor(labels))
+
+
+@pytest.mark.parametrize("class_conditional", [True, False])
+def test_it_says_whether_it_draws_for_labels(class_conditional: bool) -> None:
+    model = conditional(class_conditional=class_conditional)
+    assert isinstance(model, Conditions)
+    assert model.condition_kind == ("label" if class_conditional else "none")
 
 
 @pytest.mark.parametrize(

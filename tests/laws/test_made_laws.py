@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gen_dist.learner import Completes, Context, Loss
+from gen_dist.capabilities import Completes
+from gen_dist.learner import Context, Loss
 from gen_dist.models.autoregressive.made import MADE, MADEConfig, MADEEnsemble
 from gen_dist.models.autoregressive.mixtures import LogisticMixture
 from gen_dist.nn.masked_dense import IncrementalMaskedNetwork, MaskedNetwork, hidden_degrees

@@ -18,7 +18,8 @@ from gen_dist.bundle.bundle import (
     save_bundle,
 )
 from gen_dist.models.classifier.convnet import ConvNetConfig
-from gen_dist.models.gan.dcgan import DCGAN, DCGANConfig
+from gen_dist.models.gan.dcgan import DCGANConfig
+from gen_dist.models.gan.unconditional import UnconditionalGAN
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.types import DataSpec
 
@@ -28,7 +29,7 @@ PROVENANCE = {"run": "toy", "samples_seen": 3, "nested": {"values": [1.5, None, 
 
 
 @pytest.fixture
-def model() -> DCGAN:
+def model() -> UnconditionalGAN:
     """A generator whose running statistics are not those of a fresh one, in the memory layout of training."""
     model = CONFIG.build(SPEC)
     model.generator(model.draw_latents(32))
@@ -36,12 +37,12 @@ def model() -> DCGAN:
 
 
 @pytest.fixture
-def directory(model: DCGAN, tmp_path: Path) -> Path:
+def directory(model: UnconditionalGAN, tmp_path: Path) -> Path:
     save_bundle(model, CONFIG, SPEC, PROVENANCE, tmp_path / "bundle")
     return tmp_path / "bundle"
 
 
-def test_a_loaded_model_draws_the_same_pixels(model: DCGAN, directory: Path) -> None:
+def test_a_loaded_model_draws_the_same_pixels(model: UnconditionalGAN, directory: Path) -> None:
     loaded = load_bundle(directory)
     assert torch.equal(loaded.sample(70, seed=5), draw_samples(model, 70, seed=5))
     assert not torch.equal(loaded.sample(70, seed=6), draw_samples(model, 70, seed=5))
@@ -58,7 +59,7 @@ def test_loading_leaves_the_generator_of_random_numbers_alone(directory: Path) -
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_equal_contents_have_equal_digests(model: DCGAN, directory: Path, tmp_path: Path) -> None:
+def test_equal_contents_have_equal_digests(model: UnconditionalGAN, directory: Path, tmp_path: Path) -> None:
     digest = load_bundle(directory).digest
     assert save_bundle(model, CONFIG, SPEC, PROVENANCE, tmp_path / "again").digest == digest
     assert save_bundle(model, CONFIG, SPEC, {"run": "other"}, tmp_path / "other").digest != digest
@@ -138,7 +139,7 @@ def test_places_without_a_bundle_are_named(tmp_path: Path, directory: Path) -> N
         load_bundle(directory)
 
 
-def test_an_existing_bundle_is_never_overwritten(model: DCGAN, directory: Path) -> None:
+def test_an_existing_bundle_is_never_overwritten(model: UnconditionalGAN, directory: Path) -> None:
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
     with pytest.raises(FileExistsError, match="bundle exists already: name another directory"):
         save_bundle(model, CONFIG, SPEC, {}, directory)
@@ -146,7 +147,9 @@ def test_an_existing_bundle_is_never_overwritten(model: DCGAN, directory: Path) 
     assert [path.name for path in directory.parent.iterdir()] == ["bundle"]
 
 
-def test_a_bundle_appears_whole_or_not_at_all(model: DCGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_appears_whole_or_not_at_all(
+    model: UnconditionalGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_arguments: object) -> None:
         raise OSError("disk full")
 

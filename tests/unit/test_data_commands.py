@@ -45,6 +45,46 @@ def test_the_contact_sheet_has_each_class_in_its_row(capsys: pytest.CaptureFixtu
         assert sorted(set(band.reshape(-1).tolist())) == [shade, 255], "images of one shade, and the gaps between them"
 
 
+def test_sheets_show_sources_and_captions(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("set").mkdir()
+    for index in range(4):
+        pair = Image.new("RGB", (20, 10), (0, 0, 200))
+        pair.paste((250, 0, 0), (0, 0, 10, 10))
+        pair.save(f"set/{index}.png")
+    rows = "".join(f"{index}.png,half of it is red\n" for index in range(4))
+    Path("captions.csv").write_text(f"file,caption\n{rows}")
+    command = "import set dataset --pairs left --captions captions.csv --validation 0 --test 0"
+    assert main(command.split()) == 0
+    said = capsys.readouterr().out
+    assert "to be made from paired images of 3 x 10 x 10" in said
+    assert "with captions of at most 17 bytes" in said
+    assert main(["show", "dataset"]) == 0
+    said = capsys.readouterr().out
+    assert "made from   10 x 10, RGB, paired" in said
+    assert "captions    at most 17 bytes: 'half of it is red'" in said
+    with Image.open("contact-sheet.png") as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    # A cell is a red source and a blue image of 100 x 100 side by side; below them, black on white, the caption.
+    left = next(column for column in range(20) if (pixels[52, column] == (250, 0, 0)).all())
+    assert (pixels[2:102, left : left + 100] == (250, 0, 0)).all()
+    assert (pixels[2:102, left + 100 : left + 200] == (0, 0, 200)).all()
+    assert (pixels[2:102, left + 202 : left + 302] == (250, 0, 0)).all()
+    below = pixels[102:114, left : left + 200]
+    assert below.min() < 100
+    assert below.mean() > 200
+
+
+def test_unpaired_sets_say_what_is_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    command = "import polygons dataset --num-images 30 --size 8 --unpaired-sources digits --validation 0 --test 0"
+    assert main(command.split()) == 0
+    said = capsys.readouterr().out
+    assert "The smaller set is repeated: train: 30 images for 1797" in said
+    assert "to be made from unpaired images of 1 x 8 x 8" in said
+    dataset = open_dataset("dataset")
+    assert dataset.manifest.provenance.options["repeated"] == "train: 30 images for 1797"
+    assert dataset.manifest.provenance.options["unpaired_sources"] == "digits"
+
+
 def test_options_reach_the_dataset_and_its_provenance(capsys: pytest.CaptureFixture[str]) -> None:
     command = "import polygons dataset --num-images 50 --size 24 --resize 12 --crop 10 --mode rgb --limit 40 --test 0"
     assert main(command.split()) == 0
@@ -85,6 +125,9 @@ def test_skipped_images_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         ("import digits dataset --size 4", "--size means nothing for the source digits"),
         ("import digits dataset --test 1.5", "the share of test is 1.5"),
         ("import digits gopher://x", "unknown scheme 'gopher'"),
+        ("import digits dataset --pairs outlines", "--pairs is 'outlines': it is edges, grey,"),
+        ("import digits dataset --pairs edges --unpaired-sources digits", "keep one"),
+        ("import digits dataset --captions no.csv", "no.csv does not exist"),
         ("show nothing", "there is no dataset at"),
         ("show nothing --out sheet.jpg", "name it sheet.png"),
     ],

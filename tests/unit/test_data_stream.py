@@ -14,7 +14,8 @@ from gen_dist.data.dataset import Dataset, open_dataset
 from gen_dist.data.errors import DataError
 from gen_dist.data.importing import ImportOptions, import_source
 from gen_dist.data.order import ShuffledOrder
-from gen_dist.data.shards import Rows, SplitReader
+from gen_dist.data.rows import Rows
+from gen_dist.data.shards import SplitReader
 from gen_dist.data.sources.arrays import ArraysSource
 from gen_dist.data.split import SplitShares
 from gen_dist.data.stream import ImageStream

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gen_dist.capabilities import LikelihoodKind
 from gen_dist.data.dataset import Dataset
 from gen_dist.data.importing import ImportOptions, import_source
 from gen_dist.data.sources.digits import DigitsSource
@@ -15,7 +16,7 @@ from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.evaluation.extractor import Extraction
 from gen_dist.evaluation.protocol import EvaluationRecord, same_protocol
 from gen_dist.evaluation.random_features import NUM_FEATURES, RandomExtractor
-from gen_dist.learner import Learner, LikelihoodKind, Phase, Player
+from gen_dist.learner import Learner, Phase, Player
 from gen_dist.types import DataSpec
 
 NUM_SAMPLES = 400
@@ -172,7 +173,7 @@ def test_scoring_can_be_limited_or_left_out(digits: Dataset) -> None:
 def test_what_can_not_be_judged_is_refused(evaluator: Evaluator, digits: Dataset) -> None:
     with pytest.raises(ValueError, match=r"draws images of \(1, 4, 4\).*has \(1, 8, 8\)"):
         evaluator.evaluate(Replay(torch.zeros(3, 1, 4, 4, dtype=torch.uint8)), ema=False)
-    with pytest.raises(ValueError, match="Mute can neither draw nor score images"):
+    with pytest.raises(ValueError, match="Mute can neither draw, translate nor score images"):
         evaluator.evaluate(Mute(), ema=False)
     with pytest.raises(ValueError, match="nearest_k is 500"):
         Evaluator(digits, RandomExtractor(digits.spec), nearest_k=500)

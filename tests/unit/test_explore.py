@@ -7,7 +7,9 @@ import torch
 from PIL import Image
 
 from gen_dist.bundle.bundle import save_bundle
-from gen_dist.commands.explore import complete, manifold, reconstruct
+from gen_dist.commands.explore.complete import complete
+from gen_dist.commands.explore.manifold import manifold
+from gen_dist.commands.explore.reconstruct import reconstruct
 from gen_dist.commands.import_ import import_dataset
 from gen_dist.models.autoregressive.pixelcnn import PixelCNNConfig
 from gen_dist.models.flow.realnvp import RealNVPConfig

@@ -10,6 +10,7 @@ from PIL import Image
 
 from gen_dist.data.errors import DataError
 from gen_dist.data.schema import SplitName
+from gen_dist.data.split import SplitShares, split_of
 
 
 @runtime_checkable
@@ -36,6 +37,9 @@ class Example:
         split: the split in which the source publishes it.
         label: index into the source's class names.
         text: a caption.
+        load_source: reads the pixels of what the image is to be made from, as `load` does; None without such.
+        source_where: names the file of that in messages.
+        group: examples of one group fall into one split; None for an example of its own.
     """
 
     id: str
@@ -44,6 +48,9 @@ class Example:
     split: SplitName | None = None
     label: int | None = None
     text: str | None = None
+    load_source: Callable[[], Pixels] | None = None
+    source_where: str = "its source"
+    group: str | None = None
 
 
 @runtime_checkable
@@ -76,6 +83,23 @@ class Source(Protocol):
 
     def examples(self) -> Iterator[Example]:
         """All examples, in a fixed order. DataError when the source as a whole can't be read."""
+
+
+@runtime_checkable
+class GivesSources(Protocol):
+    """A `Source` all of whose examples bring what the image is to be made from.
+
+    Attributes:
+        paired: whether each belongs to its image.
+    """
+
+    @property
+    def paired(self) -> bool: ...  # noqa: D102
+
+
+def split_of_example(example: Example, source: Source, shares: SplitShares) -> SplitName:
+    """The split of one example of a source; see `split_of`."""
+    return split_of(example.group or example.id, example.split, source.published_splits, shares)
 
 
 def bad_example(where: str, cause: str) -> Example:

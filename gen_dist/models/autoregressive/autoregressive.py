@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.capabilities import ConditionKind, LikelihoodKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import binarise, bits_per_dimension
 from gen_dist.models.autoregressive.outputs import PixelDistribution
 from gen_dist.models.autoregressive.raster import PixelPredictor, draw_in_raster_order
@@ -64,6 +65,11 @@ class Autoregressive(Learner):
     def phases(self) -> Sequence[Phase]:
         """One phase, "likelihood"."""
         return (Phase(name="likelihood", player="model", signal=self.negative_log_likelihood),)
+
+    @property
+    def condition_kind(self) -> ConditionKind:
+        """Images are drawn for labels by a class-conditional model only."""
+        return "label" if self.num_classes else "none"
 
     def negative_log_likelihood(self, batch: ImageBatch, context: Context) -> Signal:
         """The exact negative log-likelihood in bits per dimension, given the labels if the model is conditional."""

@@ -27,7 +27,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.capabilities import LikelihoodKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import bits_per_dimension
 from gen_dist.models.autoregressive.autoregressive import network_input
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPredictor

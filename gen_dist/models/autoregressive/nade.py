@@ -27,7 +27,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from gen_dist.learner import LikelihoodKind
+from gen_dist.capabilities import LikelihoodKind
 from gen_dist.models.autoregressive.autoregressive import Autoregressive, network_input
 from gen_dist.models.autoregressive.mixtures import GaussianMixture
 from gen_dist.models.autoregressive.outputs import Bernoulli

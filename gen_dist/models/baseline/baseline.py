@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
-from gen_dist.learner import Learner, LikelihoodKind, Phase, Player
+from gen_dist.capabilities import LikelihoodKind
+from gen_dist.learner import Learner, Phase, Player
 from gen_dist.types import DataSpec, ImageBatch
 
 NOISE_MEAN, NOISE_VARIANCE = 0.5, 1.0 / 12.0

@@ -7,9 +7,9 @@ Machines and the Centering Trick); samples come from annealed chains.
 
 | symbol | name here |
 |---|---|
-| E(v, h1, h2) = -v'W1 h1 - h1'W2 h2 (Eq. 9), here of centred values and with biases | `minus_energy` |
-| mu, of the factorised posterior Q (Eq. 13, 14) | `mean_field` |
-| the bound E_Q[-E] + H(Q) - log Z <= log p(v) (Eq. 12) | `log_probability` |
+| E(v, h1, h2) = -v'W1 h1 - h1'W2 h2, here of centred values and with biases | `minus_energy` |
+| mu, of the factorised posterior Q | `mean_field` |
+| the bound E_Q[-E] + H(Q) - log Z <= log p(v) | `log_probability` |
 | alpha, beta: what is taken off visible and hidden values | `visible_offset`, `hidden_offset` |
 """
 
@@ -155,7 +155,7 @@ class DBM(BoltzmannMachine):
         return Gradient({parameter: positive[parameter] - negative[parameter] for parameter in positive}, metrics)
 
     def mean_field(self, visible: Float[Tensor, "b v"]) -> tuple[Float[Tensor, "b j"], Float[Tensor, "b k"]]:
-        """Means of both layers under Q; each damped update of a layer raises the bound (Eq. 13, 14)."""
+        """Means of both layers under Q; each damped update of a layer raises the bound."""
         keep = self.config.damping
         second = torch.sigmoid(self.second_bias).expand(len(visible), -1)
         first = torch.sigmoid(self._first_input(visible, second))

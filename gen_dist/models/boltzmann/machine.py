@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from gen_dist.learner import Learner, LikelihoodKind
+from gen_dist.capabilities import LikelihoodKind
+from gen_dist.learner import Learner
 from gen_dist.losses.likelihood import binarise
 from gen_dist.types import DataSpec, ImageBatch
 

@@ -99,7 +99,7 @@ class ConvNet(Learner):
         for stage, channels in enumerate(config.channels):
             stride = config.first_stride if stage == 0 else 2
             height, width = math.ceil(height / stride), math.ceil(width / stride)
-            layers += [*_convolution(width_in, channels, stride), *_convolution(channels, channels, 1)]
+            layers += [*convolution(width_in, channels, stride), *convolution(channels, channels, 1)]
             width_in = channels
         self.stages = nn.Sequential(*layers)
         self.penultimate = nn.Linear(width_in * height * width, config.feature_dim)
@@ -155,7 +155,8 @@ def shift(images: Shaped[Tensor, "b c h w"], max_shift: int) -> Shaped[Tensor, "
     return images.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _convolution(channels_in: int, channels_out: int, stride: int) -> list[nn.Module]:
+def convolution(channels_in: int, channels_out: int, stride: int) -> list[nn.Module]:
+    """The layers of one 3x3 convolution: its sides are those of its input, divided by the stride, rounded up."""
     groups = math.gcd(8, channels_out)
     convolution = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
     return [convolution, nn.GroupNorm(groups, channels_out), nn.SiLU()]

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import Context, Encodes, Learner, Loss, Phase, Player, Signal
+from gen_dist.capabilities import Encodes
+from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
 from gen_dist.models.solo import solo_player
 from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
 from gen_dist.types import DataSpec, ImageBatch

@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.capabilities import ConditionKind, LikelihoodKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import bits_per_dimension
 from gen_dist.models.autoregressive.gated_pixelcnn import GatedPredictor
 from gen_dist.models.autoregressive.outputs import Softmax
@@ -124,6 +125,11 @@ class CodePrior(Learner):
     def phases(self) -> Sequence[Phase]:
         """One phase, "prior"."""
         return (Phase(name="prior", player="model", signal=self.negative_log_prior),)
+
+    @property
+    def condition_kind(self) -> ConditionKind:
+        """Images are drawn for labels by a class-conditional prior only."""
+        return "label" if self.num_classes else "none"
 
     def negative_log_prior(self, batch: ImageBatch, context: Context) -> Signal:
         """The negative log-probability of the images' codes, in bits per code: log2 K for codes without any order."""

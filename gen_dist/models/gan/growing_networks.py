@@ -113,8 +113,8 @@ def with_minibatch_deviation(features: Float[Tensor, "b c h w"], group_size: int
     """
     num = len(features)
     size = next(size for size in range(min(group_size, num), 0, -1) if num % size == 0)
-    values = features.to(torch.promote_types(features.dtype, torch.float32))
-    groups = values.reshape(size, num // size, *values.shape[1:])
+    precise = features.to(torch.promote_types(features.dtype, torch.float32))
+    groups = precise.reshape(size, num // size, *features.shape[1:])
     deviations = (groups.var(dim=0, correction=0) + _EPSILON).sqrt().mean(dim=(1, 2, 3))
     channel = deviations.repeat(size).to(features.dtype)[:, None, None, None]
     return torch.cat([features, channel.expand(-1, 1, *features.shape[2:])], dim=1)

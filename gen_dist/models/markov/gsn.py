@@ -9,7 +9,7 @@ Departures: Adam instead of gradient descent with momentum; scores by CSL instea
 | symbol | name here |
 |---|---|
 | C(X~ given X), the corruption | `corrupt` |
-| H_t+1 = f(X~_t, Z_t, H_t) (Eq. 4), here two layers with tied weights (Fig. 3) | `update_first`, `update_second` |
+| H_t+1 = f(X~_t, Z_t, H_t), here two layers with tied weights | `update_first`, `update_second` |
 | P(X given H) | a sigmoid of `reconstruct` |
 | walkback (Sec. 3.4) | `walkback_steps` updates with a reconstruction each |
 """
@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.capabilities import LikelihoodKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import binarise
 from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.paper import Paper

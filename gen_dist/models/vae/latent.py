@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.capabilities import LikelihoodKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import bits_per_dimension, standard_normal_log_density
 from gen_dist.models.solo import solo_player
 from gen_dist.models.vae.decoders import log_bin_volume, pixel_decoder

@@ -24,7 +24,8 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from gen_dist.learner import Context, Learner, LikelihoodKind, Loss, Phase, Player, Signal
+from gen_dist.capabilities import LikelihoodKind
+from gen_dist.learner import Context, Learner, Loss, Phase, Player, Signal
 from gen_dist.losses.likelihood import (
     bits_per_dimension,
     discretised_gaussian_log_probability,
@@ -225,6 +226,12 @@ class VQVAE(Learner):
         """The quantised vectors, flat; the gradient skips the quantisation."""
         latents = self.latents(images)
         return straight_through(latents, self.codebook.look_up(self.codebook.nearest(latents))).flatten(1)
+
+    @torch.no_grad()
+    def draw_latents(self, num: int) -> Float[Tensor, "n z"]:
+        """The vectors of codes that are drawn evenly, each for itself (the prior of Sec. 3.1), flat."""
+        codes = torch.randint(self.config.num_codes, (num, *self.code_shape), device=self.origin.device)
+        return self.codebook.look_up(codes).flatten(1)
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "b z"]) -> UInt8[Tensor, "b c h w"]:
