@@ -62,10 +62,16 @@ class LocalBackend:
             return self._path(name).is_file()
 
     def list(self, name: str) -> list[str]:
-        """All files below, without what a killed process left unfinished."""
+        """All files below, without what a killed process left unfinished.
+
+        Folders that another process removes meanwhile (a checkpoint that is no longer kept) are left out.
+        """
         with _explained(self._path(name)):
-            files = [path for path in self._path(name).rglob("*") if path.is_file()]
-        return [file.relative_to(self._root).as_posix() for file in files if not file.name.startswith(UNFINISHED)]
+            folders = list(os.walk(self._path(name), onerror=_unless_gone))
+        files = [
+            Path(folder) / file for folder, _, names in folders for file in names if not file.startswith(UNFINISHED)
+        ]
+        return [file.relative_to(self._root).as_posix() for file in files]
 
     def delete(self, name: str) -> None:
         """Remove a file or a tree."""
@@ -108,3 +114,8 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}") from error
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error

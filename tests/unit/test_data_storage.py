@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,21 @@ def test_a_file_in_the_way_is_named(storage: Storage) -> None:
     storage.write_bytes("a", b"x")
     with pytest.raises(StorageError, match="root/a/b"):
         storage.write_bytes("a/b", b"x")
+
+
+def test_a_folder_that_is_removed_while_it_is_listed_is_left_out(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run removes a checkpoint that it no longer keeps."""
+    storage.write_bytes("checkpoints/1/weights", b"old")
+    storage.write_bytes("checkpoints/2/weights", b"new")
+    old, scandir = tmp_path / "root" / "checkpoints" / "1", os.scandir
+
+    def scandir_late(folder: str | int) -> object:
+        if folder == str(old):
+            monkeypatch.undo()
+            shutil.rmtree(old)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir_late)
+    assert storage.list("checkpoints") == ["checkpoints/2/weights"]
