@@ -93,6 +93,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("registry promote", "gen_dist.commands.registry:promote", "make a version the champion"),
     Command("registry rollback", "gen_dist.commands.registry:rollback", "give the alias back to the version before"),
     Command("deliver", "gen_dist.commands.deliver:deliver", "bring MLflow what it missed"),
+    Command("doctor", "gen_dist.commands.doctor.doctor:doctor", "check all that runs need, and say what to do"),
     Command("ui", "gen_dist.commands.ui:ui", "open MLflow's pages on the runs recorded here"),
 )
 

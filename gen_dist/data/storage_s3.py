@@ -51,14 +51,8 @@ class S3Backend:
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
-        # A session of our own, since boto3's default one is not safe to use from several threads; a client is.
-        with _explained(self.uri("")):
-            session = botocore.session.Session()
-            session.register_component("data_loader", API_DESCRIPTIONS)
-            self._client = boto3.session.Session(botocore_session=session).client(
-                "s3",
-                config=botocore.config.Config(retries={"mode": "standard"}, connect_timeout=10, read_timeout=60),
-            )
+        with explained(self.uri("")):
+            self._client = s3_client(retries={"mode": "standard"}, connect_timeout=10, read_timeout=60)
 
     def uri(self, name: str) -> str:
         """`s3://bucket/name`."""
@@ -78,27 +72,27 @@ class S3Backend:
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """One PUT."""
-        with _explained(self.uri(name)):
+        with explained(self.uri(name)):
             self._client.put_object(Bucket=self._bucket, Key=name, Body=data)
 
     def upload(self, local: Path, name: str) -> None:
         """Copy in, in parts when large."""
-        with _explained(self.uri(name)), local.open("rb") as file:
+        with explained(self.uri(name)), local.open("rb") as file:
             self._client.upload_fileobj(file, self._bucket, name)
 
     def download(self, name: str, local: Path) -> None:
         """Copy out."""
-        with _explained(self.uri(name)), replacing(local) as file:
+        with explained(self.uri(name)), replacing(local) as file:
             self._client.download_fileobj(self._bucket, name, file)
 
     def exists(self, name: str) -> bool:
         """Whether there is such an object; a missing bucket is an error, not "no"."""
         try:
-            with _explained(self.uri(name)):
+            with explained(self.uri(name)):
                 self._client.head_object(Bucket=self._bucket, Key=name)
         except FileNotFoundError:
             try:
-                with _explained(self.uri("")):
+                with explained(self.uri("")):
                     self._client.head_bucket(Bucket=self._bucket)
             except FileNotFoundError as error:
                 raise StorageError(f"{self.uri(name)}: {ADVICE['NoSuchBucket']}") from error
@@ -107,7 +101,7 @@ class S3Backend:
 
     def list(self, name: str) -> list[str]:
         """All objects below, over as many pages as it takes."""
-        with _explained(self.uri(name)):
+        with explained(self.uri(name)):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=f"{name}/" if name else ""
             )
@@ -118,7 +112,7 @@ class S3Backend:
         names = [*self.list(name), *([name] if name else [])]
         for start in range(0, len(names), 1000):
             objects = [{"Key": key} for key in names[start : start + 1000]]
-            with _explained(self.uri(name)):
+            with explained(self.uri(name)):
                 answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
             for failure in answer.get("Errors", ()):
                 cause = ADVICE.get(failure["Code"], failure.get("Message", failure["Code"]))
@@ -126,7 +120,7 @@ class S3Backend:
 
     def open_input(self, name: str) -> Any:
         """The object, read by range requests."""
-        with _explained(self.uri(name)):
+        with explained(self.uri(name)):
             head = self._client.head_object(Bucket=self._bucket, Key=name)
         return pa.PythonFile(_RangeFile(self, name, head["ContentLength"], head["ETag"]), mode="r")
 
@@ -135,7 +129,7 @@ class S3Backend:
         return self._get(name, _read, {"Range": f"bytes={start}-{stop - 1}", "IfMatch": etag})
 
     def _get(self, name: str, consume: Callable[[StreamingBody], T], conditions: Mapping[str, str] | None = None) -> T:
-        with _explained(self.uri(name)):
+        with explained(self.uri(name)):
             # botocore repeats a request that fails, but not one whose answer breaks off half-way.
             for _ in range(BROKEN_ANSWERS):
                 response = self._client.get_object(Bucket=self._bucket, Key=name, **(conditions or {}))
@@ -143,6 +137,17 @@ class S3Backend:
                 with suppress(*BROKEN), closing(response["Body"]) as body:
                     return consume(body)
             raise StorageError(f"{self.uri(name)}: the answer broke off {BROKEN_ANSWERS} times: check the network")
+
+
+def s3_client(*, retries: Mapping[str, Any], connect_timeout: float, read_timeout: float) -> Any:
+    """A boto3 client of S3; timeouts in seconds, retries as botocore's configuration has them.
+
+    In a session of its own, since boto3's default one is not safe to use from several threads; a client is.
+    """
+    session = botocore.session.Session()
+    session.register_component("data_loader", API_DESCRIPTIONS)
+    config = botocore.config.Config(retries=dict(retries), connect_timeout=connect_timeout, read_timeout=read_timeout)
+    return boto3.session.Session(botocore_session=session).client("s3", config=config)
 
 
 def _read(body: StreamingBody) -> bytes:
@@ -188,7 +193,8 @@ class _RangeFile(io.RawIOBase):
 
 
 @contextmanager
-def _explained(uri: str) -> Iterator[None]:
+def explained(uri: str) -> Iterator[None]:
+    """Turns what botocore raises into a StorageError that says what to do, and "not found" into FileNotFoundError."""
     try:
         yield
     except botocore.exceptions.ClientError as error:

@@ -19,13 +19,18 @@ EMBEDDED: dict[str, tuple[str, ImportOptions]] = {
 EMBEDDED_FOLDER = Path("gen-dist-data")
 
 
+def is_embedded(name_or_uri: str) -> bool:
+    """Whether `dataset_of` makes it by itself, because it is no folder and built in."""
+    return name_or_uri in EMBEDDED and not Path(name_or_uri).exists()
+
+
 def dataset_of(name_or_uri: str, console: Console) -> Dataset:
     """Open a dataset; one that needs no download is imported below ./gen-dist-data the first time it is named.
 
     Raises:
         ValueError: there is no such dataset, or it is damaged.
     """
-    if name_or_uri not in EMBEDDED or Path(name_or_uri).exists():
+    if not is_embedded(name_or_uri):
         return open_dataset(name_or_uri)
     folder = EMBEDDED_FOLDER / name_or_uri
     if not (folder / MANIFEST).exists():
