@@ -35,8 +35,8 @@ def checked_model_name(name: str) -> str:
     """
     if not _MODEL_NAME.fullmatch(name):
         raise ValueError(
-            f"model name {name!r}: use letters, digits, ' ', '.', '_' and '-', starting with a letter or digit, at most "
-            "100"
+            f"model name {name!r}: use letters, digits, spaces, '.', '_' and '-', starting with a letter or digit, at "
+            "most 100"
         )
     return name
 
