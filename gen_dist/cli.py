@@ -93,6 +93,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("registry promote", "gen_dist.commands.registry:promote", "make a version the champion"),
     Command("registry rollback", "gen_dist.commands.registry:rollback", "give the alias back to the version before"),
     Command("deliver", "gen_dist.commands.deliver:deliver", "bring MLflow what it missed"),
+    Command("jobs submit", "gen_dist.commands.jobs:submit", "run a script of jobs/ on a Ray cluster"),
+    Command("jobs logs", "gen_dist.commands.jobs:logs", "show what a job prints"),
+    Command("jobs stop", "gen_dist.commands.jobs:stop", "end a job; its run or study can be resumed"),
+    Command("jobs resume", "gen_dist.commands.jobs:resume", "go on with the run or study of a job that ended"),
     Command("doctor", "gen_dist.commands.doctor.doctor:doctor", "check all that runs need, and say what to do"),
     Command("ui", "gen_dist.commands.ui:ui", "open MLflow's pages on the runs recorded here"),
 )
@@ -116,6 +120,12 @@ examples:
 
 Each explains itself: gen-dist explore interpolate --help
 What the pictures show, and which models can: docs/exploring.md""",
+    "jobs": """\
+examples:
+  gen-dist jobs submit -- jobs/train.py dcgan-32 --data s3://bucket/faces --runs s3://bucket/runs
+  gen-dist jobs logs train-20261122-1a2b3c --follow
+
+The cluster is the one of RAY_API_SERVER_ADDRESS or RAY_ADDRESS: docs/operations.md""",
 }
 
 

@@ -28,7 +28,7 @@ from gen_dist.workflows.durations import seconds_of
 from gen_dist.workflows.extractor import ExtractorChoice
 from gen_dist.workflows.job import Judging
 from gen_dist.workflows.judging import with_shared_classifier
-from gen_dist.workflows.names import unique_name
+from gen_dist.workflows.names import checked_name, unique_name
 from gen_dist.workflows.spools import spool_folder
 
 
@@ -86,7 +86,7 @@ def compare(
     """
     console = Console()
     root = open_storage(comparisons)
-    folder = root.child(resume or name or unique_name("compare"))
+    folder = root.child(checked_name("comparison", resume or name or unique_name("compare")))
     if resume is None:
         if time_budget is not None and images is not None:
             raise ValueError("give either --time-budget or --images: equal time and equal images are two comparisons")

@@ -20,7 +20,7 @@ from gen_dist.workflows.extractor import ExtractorChoice
 from gen_dist.workflows.foundation import with_foundation
 from gen_dist.workflows.job import Judging, RunJob, RunResult, create_run, open_run, read_result
 from gen_dist.workflows.judging import with_shared_classifier
-from gen_dist.workflows.names import unique_name
+from gen_dist.workflows.names import checked_model_name, unique_name
 from gen_dist.workflows.registration import register_run
 
 
@@ -79,6 +79,8 @@ def train(
         overrides: fields of the configuration by path.
     """
     console = Console()
+    if register is not None:
+        checked_model_name(register)
     if resume is not None:
         job = replace(
             _resumed(resume, runs, preset, overrides, seed, foundation), time_budget_seconds=time_budget_seconds

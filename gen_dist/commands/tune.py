@@ -18,9 +18,9 @@ from gen_dist.workflows.durations import seconds_of
 from gen_dist.workflows.ending import finish_study
 from gen_dist.workflows.extractor import ExtractorChoice
 from gen_dist.workflows.job import Judging
-from gen_dist.workflows.names import unique_name
+from gen_dist.workflows.names import checked_model_name, checked_name, model_name_of, unique_name
 from gen_dist.workflows.registration import register_winner
-from gen_dist.workflows.study import SchedulerName, SearcherName, StudySettings, new_study, registered_name, terms_of
+from gen_dist.workflows.study import SchedulerName, SearcherName, StudySettings, new_study, terms_of
 
 
 def tune(
@@ -94,8 +94,8 @@ def tune(
     """
     console = Console()
     root = open_storage(studies)
+    name = checked_name("study", resume or name or unique_name("tune"))
     if resume is None:
-        name = name or unique_name("tune")
         dataset = dataset_of(data, console)
         new_study(
             name,
@@ -123,10 +123,10 @@ def tune(
                 inception_weights=None if inception_weights is None else str(Path(inception_weights).absolute()),
             ),
             experiment=experiment if track else None,
-            register=registered_name(dataset.uri) if register is None else register,
+            register=model_name_of(dataset.uri) if register is None else register and checked_model_name(register),
             console=console,
         )
-    folder = root.child(resume or str(name))
+    folder = root.child(name)
     resources = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial)
     seconds = None if resume is None or time_budget is None else seconds_of(time_budget)
     ledger = open_ledger(folder)

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 SQLITE = "sqlite:///"
 DATABASE_NAME = "mlflow.db"
@@ -28,7 +28,12 @@ def sqlite_file(uri: str) -> Path | None:
 def artifact_location(uri: str, experiment: str) -> str | None:
     """Where an experiment of a local store keeps its files, beside the database; None where the server decides."""
     path = sqlite_file(uri)
-    return None if path is None else (path.absolute().parent / ARTIFACT_FOLDER / experiment).as_uri()
+    return None if path is None else (path.absolute().parent / ARTIFACT_FOLDER / folder_name(experiment)).as_uri()
+
+
+def folder_name(text: str) -> str:
+    """One folder's name for an experiment's or a run's: "../elsewhere" and "/elsewhere" stay inside."""
+    return quote(text, safe=" ") if text.strip(".") else text.replace(".", "%2E")
 
 
 def redact(uri: str) -> str:

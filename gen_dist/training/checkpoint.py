@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -167,9 +168,12 @@ def read_checkpoint(storage: Storage, key: str) -> Checkpoint:
     except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{where}/{MANIFEST} is missing or damaged: {error}") from error
     files = {name: _read_verified(storage, key, name, *facts) for name, facts in listed.items()}
-    state = json.loads(files["state.json"])
-    tensors = {group: load_tensors(files[f"{group}.safetensors"]) for group in _GROUPS}
-    return Checkpoint(**{**state, "moment": Moment(**state["moment"])}, tensors=tensors)
+    try:
+        state = json.loads(files["state.json"])
+        tensors = {group: load_tensors(files[f"{group}.safetensors"]) for group in _GROUPS}
+        return Checkpoint(**{**state, "moment": Moment(**state["moment"])}, tensors=tensors)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{where} fits its manifest and is no checkpoint: {error}") from error
 
 
 def complete_keys(storage: Storage) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import UInt8
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -197,7 +198,7 @@ def open_comparison(folder: Storage) -> Comparison:
         ValueError: there is none, or the file is damaged.
     """
     try:
-        text = folder.read_bytes(TERMS).decode()
+        text = folder.read_bytes(TERMS).decode(errors="replace")
     except FileNotFoundError as error:
         raise ValueError(f"there is no comparison in {folder.uri}: {TERMS} is missing") from error
     try:
@@ -214,7 +215,7 @@ def write_entry(folder: Storage, entry: Entry) -> None:
 def read_entry(folder: Storage, name: str) -> Entry | None:
     """What came of a preset, or None while nobody knows."""
     try:
-        return from_json(folder.read_bytes(f"{ENTRIES}/{name}.json").decode(), Entry)
+        return from_json(folder.read_bytes(f"{ENTRIES}/{name}.json").decode(errors="replace"), Entry)
     except FileNotFoundError:
         return None
 
@@ -231,9 +232,18 @@ def write_samples(folder: Storage, name: str, images: UInt8[Tensor, "n c h w"]) 
 
 
 def read_samples(folder: Storage, name: str) -> UInt8[Tensor, "n c h w"] | None:
-    """The kept samples of a model, or None without any."""
+    """The kept samples of a model, or None without any.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    key = f"{SAMPLES}/{name}.safetensors"
     try:
-        images: torch.Tensor = load_tensors(folder.read_bytes(f"{SAMPLES}/{name}.safetensors"))["images"]
+        images: torch.Tensor = load_tensors(folder.read_bytes(key))["images"]
     except FileNotFoundError:
         return None
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{folder.uri}/{key} holds no samples ({error}): delete it") from error
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        raise ValueError(f"{folder.uri}/{key} holds no samples ({images.dtype}, {tuple(images.shape)}): delete it")
     return images

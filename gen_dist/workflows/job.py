@@ -1,7 +1,6 @@
 """One training run as a value that can travel: what the driver asks of its workers, and what they answer."""
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gen_dist.config import RunConfig
@@ -9,6 +8,7 @@ from gen_dist.data.storage import Storage, open_storage
 from gen_dist.serialization import from_json, to_json
 from gen_dist.training.training import Row
 from gen_dist.workflows.extractor import ExtractorChoice
+from gen_dist.workflows.names import checked_name
 
 JOB = "run.json"
 RESULT = "result.json"
@@ -16,8 +16,6 @@ STOP_REQUEST = "stop-requested"
 CHECKPOINTS = "checkpoints"
 BUNDLE = "bundle"
 SAMPLES = "samples"
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,10 +71,7 @@ class RunJob:
     memory_budget_bytes: int = 2 << 30
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"run name {self.name!r}: use letters, digits, '.', '_' and '-', starting with a letter or digit"
-            )
+        checked_name("run", self.name)
 
     @property
     def folder(self) -> Storage:
@@ -125,26 +120,30 @@ def create_run(job: RunJob) -> None:
 
 
 def open_run(runs: str, name: str) -> RunJob:
-    """The run of that name.
+    """The run of that name. It goes on where it was found, whatever its file says of the place.
 
     Raises:
-        ValueError: there is none, or its file is damaged.
+        ValueError: there is none, or its file is damaged or that of another run.
     """
     storage = open_storage(runs)
+    checked_name("run", name)
     try:
-        text = storage.read_bytes(f"{name}/{JOB}").decode()
+        text = storage.read_bytes(f"{name}/{JOB}").decode(errors="replace")
     except FileNotFoundError as error:
         known = sorted(key.split("/")[0] for key in storage.list() if key.endswith(f"/{JOB}") and key.count("/") == 1)
         raise ValueError(f"there is no run {name!r} below {runs}; there are: {', '.join(known) or 'none'}") from error
     try:
-        return from_json(text, RunJob)
+        job = from_json(text, RunJob)
     except ValueError as error:
         raise ValueError(f"{storage.uri}/{name}/{JOB}: {error}") from error
+    if job.name != name:
+        raise ValueError(f"{storage.uri}/{name}/{JOB} is that of the run {job.name!r}: give the folder its name back")
+    return replace(job, runs=storage.uri)
 
 
 def read_result(job: RunJob) -> RunResult | None:
     """How the run ended, or None while it has not."""
     try:
-        return from_json(job.folder.read_bytes(RESULT).decode(), RunResult)
+        return from_json(job.folder.read_bytes(RESULT).decode(errors="replace"), RunResult)
     except FileNotFoundError:
         return None

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from gen_dist.data.storage import Storage
+from gen_dist.tracking.location import folder_name
 
 
 def spool_folder(folder: Storage, experiment: str, name: str) -> Path:
@@ -16,4 +17,4 @@ def spool_folder(folder: Storage, experiment: str, name: str) -> Path:
     if local is not None:
         return local / "tracking"
     cache = Path(os.environ.get("GEN_DIST_CACHE") or "~/.cache/gen_dist").expanduser()
-    return cache / "spools" / experiment / name
+    return cache / "spools" / folder_name(experiment) / folder_name(name)

@@ -88,14 +88,9 @@ def terms_of(folder: Storage) -> StudyTerms:
         ValueError: there is no study in the folder, or the file is damaged.
     """
     try:
-        return from_json(folder.read_bytes(TERMS).decode(), StudyTerms)
+        return from_json(folder.read_bytes(TERMS).decode(errors="replace"), StudyTerms)
     except FileNotFoundError as error:
         raise ValueError(f"there is no study at {folder.uri}") from error
-
-
-def registered_name(data: str) -> str:
-    """What the winner on a dataset is called in the registry: gen-dist-digits for .../digits."""
-    return f"gen-dist-{data.rstrip('/').rsplit('/', 1)[-1]}"
 
 
 def new_study(

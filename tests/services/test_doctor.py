@@ -13,10 +13,11 @@ from gen_dist.cluster.reach import token_state
 from gen_dist.commands import entry
 from gen_dist.commands.doctor import doctor as command
 from gen_dist.commands.doctor.doctor import Check, carry_out, doctor
-from gen_dist.commands.doctor.finding import Question, Severity, one_line
+from gen_dist.commands.doctor.finding import Question, Severity
 from gen_dist.commands.doctor.services import check_clock, check_mlflow, check_ray, check_token
 from gen_dist.commands.doctor.storage import check_dataset, check_storage
 from gen_dist.commands.import_ import import_dataset
+from gen_dist.commands.secrets import without_secrets
 from gen_dist.data.storage import open_storage
 
 CANARY = "canary-5f2b9c"
@@ -217,5 +218,5 @@ def test_all_at_once_without_any_service_and_without_a_secret(
 def test_what_slips_into_a_message_is_taken_out(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{CANARY}-file\n")
     environment = {"AWS_SECRET_ACCESS_KEY": f"{CANARY}-s3", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
-    line = one_line(f"a {CANARY}-s3\nb {CANARY}-file http://me:{CANARY}@host/", environment)
+    line = without_secrets(f"a {CANARY}-s3 b {CANARY}-file http://me:{CANARY}@host/", environment)
     assert line == "a *** b *** http://host/"

@@ -8,7 +8,8 @@ from typing import Annotated, final
 
 import tyro
 
-from gen_dist.commands.doctor.finding import Finding, Question, Severity, error, one_line
+from gen_dist.commands.doctor.finding import Finding, Question, Severity, error
+from gen_dist.commands.secrets import without_secrets
 
 CHECKS = "gen_dist.commands.doctor"
 SECONDS = 20.0
@@ -77,7 +78,8 @@ def doctor(
     findings = []
     for check in TABLE:
         finding = carry_out(check, question)
-        print(f"{finding.severity.name.lower():<8} {check.name:<8} {one_line(finding.text)}", flush=True)
+        text = without_secrets(" ".join(finding.text.split()))
+        print(f"{finding.severity.name.lower():<8} {check.name:<8} {text}", flush=True)
         findings.append(finding)
     worst = max(finding.severity for finding in findings)
     if worst > Severity.OK:

@@ -1,22 +1,9 @@
 """What a check is asked, and what it answers: one line."""
 
-import os
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
-from pathlib import Path
 from typing import final
-
-SECRETS = (
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-    "RAY_AUTH_TOKEN",
-)
-_IN_URI = re.compile(r"//[^/@\s]+@")
 
 
 class Severity(IntEnum):
@@ -77,21 +64,3 @@ def warning(text: str) -> Finding:
 def error(text: str) -> Finding:
     """It will not work."""
     return Finding(Severity.ERROR, text)
-
-
-def one_line(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """The text in one line and without anything secret that this process knows, however it came there."""
-    known = os.environ if environment is None else environment
-    text = _IN_URI.sub("//", " ".join(text.split()))
-    for secret in {known.get(name, "") for name in SECRETS} | {_token_in(known)}:
-        if secret:
-            text = text.replace(secret, "***")
-    return text
-
-
-def _token_in(environment: Mapping[str, str]) -> str:
-    path = environment.get("RAY_AUTH_TOKEN_PATH")
-    try:
-        return Path(path).read_text().strip() if path else ""
-    except (OSError, UnicodeDecodeError):
-        return ""

@@ -22,6 +22,8 @@ from gen_dist.data.schema import SplitName
 from gen_dist.data.sources.source import Example, Pixels, bad_example, published
 
 FORMATS = ("PNG", "JPEG")
+MAX_FILE_BYTES = 256 << 20
+MAX_CAPTION_FILE_BYTES = 64 << 10
 SUFFIXES = (".png", ".jpg", ".jpeg")
 OTHER_IMAGE_SUFFIXES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".heic")
 SPLIT_FOLDERS: dict[str, SplitName] = {
@@ -71,13 +73,18 @@ class FolderSource:
                 yield bad_example(ascii(str(file)), "its name holds characters that can't be printed: rename it")
                 continue
             class_name = self._class(path)
+            try:
+                text = self._text(file)
+            except DataError as error:
+                yield bad_example(str(file), str(error))
+                continue
             yield Example(
                 id=name,
                 where=str(file),
                 load=partial(_load, file),
                 split=self._split(path),
                 label=None if class_name is None else self.class_names.index(class_name),
-                text=self._text(file),
+                text=text,
             )
 
     def _split(self, path: Path) -> SplitName | None:
@@ -91,7 +98,11 @@ class FolderSource:
         caption = file.with_suffix(".txt")
         if not self.has_text or not caption.is_file():
             return None
-        return caption.read_text(encoding="utf-8", errors="replace").strip()
+        with caption.open("rb") as content:
+            data = content.read(MAX_CAPTION_FILE_BYTES + 1)
+        if len(data) > MAX_CAPTION_FILE_BYTES:
+            raise DataError(f"{caption.name} is no caption: it has more than {MAX_CAPTION_FILE_BYTES} bytes")
+        return data.decode("utf-8", errors="replace").strip()
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
@@ -105,11 +116,11 @@ def _image_files(folder: Path) -> Iterator[Path]:
 def _load(file: Path) -> Pixels:
     if file.suffix.lower() in OTHER_IMAGE_SUFFIXES:
         raise DataError("only PNG and JPEG files are read: convert it")
+    data = _content(file)
     try:
         with warnings.catch_warnings():
             # Pillow only warns of an image whose pixels would fill the memory.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            data = file.read_bytes()
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 # Decoding alone does not look at a PNG's checksums, and this can't be asked of an image that is used.
                 image.verify()
@@ -120,3 +131,14 @@ def _load(file: Path) -> Pixels:
         raise DataError(f"it unpacks to too many pixels: {error}") from error
     except BROKEN as error:
         raise DataError(f"it is not a whole PNG or JPEG image ({error})") from error
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as content:
+            data = content.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"it can't be read ({error.strerror or error})") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise DataError(f"the file has more than {MAX_FILE_BYTES} bytes")
+    return data

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from gen_dist.data.errors import DataError, naming
 from gen_dist.data.schema import SplitName
-from gen_dist.data.sources.source import MAX_IMAGE_BYTES, Example, Readable, bad_example, loaded, published
+from gen_dist.data.sources.source import (
+    MAX_IMAGE_BYTES,
+    MAX_UNPACKED_BYTES,
+    Example,
+    Readable,
+    bad_example,
+    loaded,
+    published,
+)
 
 IMAGES_MAGIC = 0x0803
 LABELS_MAGIC = 0x0801
@@ -141,6 +149,8 @@ def _read_images_header(path: Path) -> tuple[int, tuple[int, int]]:
     count, height, width = struct.unpack(">III", header[4:])
     if not 1 <= height * width <= MAX_IMAGE_BYTES:
         raise DataError(f"{path}: its header names images of {width} x {height} pixels: not a size of images")
+    if count * height * width > MAX_UNPACKED_BYTES:
+        raise DataError(f"{path}: its header claims {count} images, more than {MAX_UNPACKED_BYTES} bytes")
     return count, (height, width)
 
 

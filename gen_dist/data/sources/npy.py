@@ -18,10 +18,9 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from gen_dist.data.errors import DataError, naming
-from gen_dist.data.sources.source import Readable
+from gen_dist.data.sources.source import MAX_UNPACKED_BYTES, Readable
 
 MAX_WHOLE_BYTES = 1 << 30
-MAX_ARRAY_BYTES = 64 << 30
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, struct.error, ValueError)
 
 
@@ -106,8 +105,8 @@ def _header(file: Path, member: str | None, content: Readable) -> StoredArray:
         raise DataError(f"it is of version {version}; save it again with numpy.save")
     if dtype.hasobject:
         raise DataError("it holds Python objects, which are never unpickled: save plain numbers")
-    if dtype.itemsize * int(np.prod(shape, dtype=object)) > MAX_ARRAY_BYTES:
-        raise DataError(f"its header claims an array of {shape}, more than {MAX_ARRAY_BYTES} bytes")
+    if dtype.itemsize * int(np.prod(shape, dtype=object)) > MAX_UNPACKED_BYTES:
+        raise DataError(f"its header claims an array of {shape}, more than {MAX_UNPACKED_BYTES} bytes")
     return StoredArray(file, member, shape, dtype, is_fortran)
 
 

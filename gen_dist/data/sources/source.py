@@ -23,6 +23,7 @@ class Readable(Protocol):
 
 Pixels = Image.Image | NDArray[np.uint8]
 MAX_IMAGE_BYTES = 64 << 20
+MAX_UNPACKED_BYTES = 64 << 30
 
 
 @dataclass(frozen=True, slots=True)
