@@ -96,3 +96,10 @@ def audible_loggers() -> None:
 def fixed_seed() -> None:
     """A test that draws without a seed of its own draws the same every time."""
     torch.manual_seed(0)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where to keep what the tests of faults measured."""
+    parser.addoption(
+        "--faults-table", type=lambda text: Path(text).absolute(), help="document to write the table of faults into"
+    )

@@ -29,6 +29,7 @@ from gen_dist.tracking.tracker import NoTracker, Tracker
 from gen_dist.training.curriculum import Curriculum
 from gen_dist.training.fit import Request
 from gen_dist.workflows.job import STOP_REQUEST, RunJob, RunResult, read_result
+from gen_dist.workflows.ownership import Ownership
 from gen_dist.workflows.run import work
 from gen_dist.workflows.spools import spool_folder
 
@@ -80,6 +81,7 @@ def run_here(job: RunJob, console: Console) -> RunResult:
             world=World(device=device),
             device=device,
             tracker=tracker_of(job),
+            ownership=Ownership.take(job.folder),
             ask=lambda: Request.STOP if stop.is_set() else Request.NOTHING,
             console=console,
         )
@@ -99,7 +101,7 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
         console.print(f"the cluster has no room for {workers.fewest} workers now: waiting for it (Ctrl-C to give up)")
     trainer = TorchTrainer(
         _worker,
-        train_loop_config={"job": to_json(job)},
+        train_loop_config={"job": to_json(job), "ownership": Ownership.take(job.folder).text},
         torch_config=TorchConfig(backend="nccl" if has_gpus() else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=(workers.fewest, workers.most) if workers.elastic else workers.most, use_gpu=has_gpus()
@@ -142,6 +144,7 @@ def _worker(settings: dict[str, str]) -> None:
         ask=_Preemption().ask,
         console=Console(force_terminal=False),
         elsewhere=on_spare_processors,
+        ownership=Ownership(settings["ownership"]),
     )
     ray.train.report({"samples_seen": result.samples_seen})
 

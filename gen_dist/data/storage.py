@@ -30,6 +30,9 @@ class Backend(Protocol):
     def write_bytes(self, name: str, data: bytes) -> None:
         """Replace the file in one step."""
 
+    def create(self, name: str, data: bytes) -> None:
+        """Write the file in one step where there is none; FileExistsError where there is one."""
+
     def upload(self, local: Path, name: str) -> None:
         """Copy a local file in, visible only when whole."""
 
@@ -91,6 +94,14 @@ class Storage:
     def write_bytes(self, key: str, data: bytes) -> None:
         """Write the whole file in one step; folders are made as needed."""
         self._backend.write_bytes(self._name(key), data)
+
+    def create(self, key: str, data: bytes) -> None:
+        """Write a file that must not be there yet: of several who try at the same moment, one succeeds.
+
+        Raises:
+            FileExistsError: there is such a file.
+        """
+        self._backend.create(self._name(key), data)
 
     def upload(self, local: Path, key: str) -> None:
         """Copy a local file here, streamed, visible only when whole."""

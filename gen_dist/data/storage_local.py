@@ -1,5 +1,6 @@
 """Files in a folder of this machine, each replaced in one step."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -14,6 +15,12 @@ import pyarrow as pa
 from gen_dist.data.errors import StorageError
 
 UNFINISHED = ".unfinished-"
+ADVICE = {
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space in the quota of this user",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "its disk is mounted read-only",
+}
 
 
 @final
@@ -45,6 +52,22 @@ class LocalBackend:
         """Write beside, flush to disk, rename."""
         with _explained(self._path(name)), replacing(self._path(name)) as file:
             file.write(data)
+
+    def create(self, name: str, data: bytes) -> None:
+        """Write beside, flush to disk, link: a name is given only once."""
+        path = self._path(name)
+        with _explained(path), unfinished_beside(path) as unfinished:
+            with unfinished.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(unfinished, path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without links (FAT, some mounted buckets): a reader may see a part
+                with path.open("xb") as file:
+                    file.write(data)
 
     def upload(self, local: Path, name: str) -> None:
         """Copy in."""
@@ -94,14 +117,21 @@ class LocalBackend:
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the name `path` only when the block ends well and its bytes are on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.parent / f"{UNFINISHED}{uuid.uuid4().hex}"
-    try:
+    with unfinished_beside(path) as unfinished:
         with unfinished.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+
+
+@contextmanager
+def unfinished_beside(path: Path) -> Iterator[Path]:
+    """A name for what is to become `path`, in the same folder; nothing is left of it when the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.parent / f"{UNFINISHED}{uuid.uuid4().hex}"
+    try:
+        yield unfinished
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -110,10 +140,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}") from error
+        advice = ADVICE.get(error.errno or 0)
+        raise StorageError(f"{path}: {error.strerror or error}{f': {advice}' if advice else ''}") from error
 
 
 def _unless_gone(error: OSError) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -25,6 +27,8 @@ NOT_FOUND = ("404", "NoSuchKey", "NotFound")
 T = TypeVar("T")
 CHUNK_BYTES = 1 << 20
 BROKEN_ANSWERS = 3
+ATTEMPTS = "5"
+"""Of each request, unless AWS_MAX_ATTEMPTS is set; botocore waits up to 1, 2, 4 and 8 s between them."""
 BROKEN = (
     botocore.exceptions.IncompleteReadError,
     botocore.exceptions.ReadTimeoutError,
@@ -51,8 +55,9 @@ class S3Backend:
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
+        retries = {"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS))}
         with explained(self.uri("")):
-            self._client = s3_client(retries={"mode": "standard"}, connect_timeout=10, read_timeout=60)
+            self._client = s3_client(retries=retries, connect_timeout=10, read_timeout=60)
 
     def uri(self, name: str) -> str:
         """`s3://bucket/name`."""
@@ -74,6 +79,22 @@ class S3Backend:
         """One PUT."""
         with explained(self.uri(name)):
             self._client.put_object(Bucket=self._bucket, Key=name, Body=data)
+
+    def create(self, name: str, data: bytes) -> None:
+        """One PUT that the server carries out only where there is no such object."""
+        writer = uuid.uuid4().hex  # a request that is repeated because its answer was lost must know its own work
+        try:
+            with explained(self.uri(name)):
+                self._client.put_object(
+                    Bucket=self._bucket, Key=name, Body=data, IfNoneMatch="*", Metadata={"writer": writer}
+                )
+        except StorageError as error:
+            if _code(error.__cause__) not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
+            with explained(self.uri(name)):
+                found = self._client.head_object(Bucket=self._bucket, Key=name)
+            if found["Metadata"].get("writer") != writer:
+                raise FileExistsError(f"{self.uri(name)} exists") from error
 
     def upload(self, local: Path, name: str) -> None:
         """Copy in, in parts when large."""
@@ -192,13 +213,19 @@ class _RangeFile(io.RawIOBase):
         return data
 
 
+def _code(error: BaseException | None) -> str:
+    """What S3 calls an error, or ""."""
+    response = getattr(error, "response", {}) if isinstance(error, botocore.exceptions.ClientError) else {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
 @contextmanager
 def explained(uri: str) -> Iterator[None]:
     """Turns what botocore raises into a StorageError that says what to do, and "not found" into FileNotFoundError."""
     try:
         yield
     except botocore.exceptions.ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
+        code = _code(error)
         if code in NOT_FOUND:
             raise FileNotFoundError(f"{uri} does not exist") from error
         message = error.response.get("Error", {}).get("Message", "")

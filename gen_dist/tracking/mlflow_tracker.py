@@ -16,7 +16,7 @@ from gen_dist.tracking.carrier import Carrier, LocalCarrier, describe
 from gen_dist.tracking.courier import Store
 from gen_dist.tracking.courier_process import RemoteCarrier
 from gen_dist.tracking.delivery import DeliveryThread
-from gen_dist.tracking.journal import Journal
+from gen_dist.tracking.journal import Journal, Record
 from gen_dist.tracking.ledger import remembered_run_id
 from gen_dist.tracking.lineage import MAX_PARAM, MAX_TAG, fit, lineage_tags, metric_name, too_long
 from gen_dist.tracking.location import redact, store_uri
@@ -104,17 +104,17 @@ class MLflowTracker:
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """A file, copied before the call returns; a second one of the same name and folder replaces the first."""
-        self._append(self._spool.keep_artifact(path, folder))
+        self._keep(path.name, lambda: self._spool.keep_artifact(path, folder))
 
     def log_image(self, image: Image.Image, name: str) -> None:
         """A picture as a PNG artifact; `name` is its path inside the run ("samples/000200.png")."""
         buffer = io.BytesIO()
         image.save(buffer, format="PNG")
-        self._append(self._spool.keep_bytes(buffer.getvalue(), name))
+        self._keep(name, lambda: self._spool.keep_bytes(buffer.getvalue(), name))
 
     def log_text(self, text: str, name: str) -> None:
         """A text artifact; `name` is its path inside the run."""
-        self._append(self._spool.keep_bytes(text.encode(), name))
+        self._keep(name, lambda: self._spool.keep_bytes(text.encode(), name))
 
     def log_dataset(self, dataset: DatasetRecord) -> None:
         """The data that the run has seen; MLflow cuts its digest to 36 characters, the tag has all of it."""
@@ -158,6 +158,18 @@ class MLflowTracker:
     def _backlog(self, delivered: bool, timeout_seconds: float) -> Backlog:
         reason = None if delivered else self._delivery.failure or f"no answer within {timeout_seconds:g} s"
         return self._spool.backlog(reason)
+
+    def _keep(self, name: str, copy: Callable[[], Record]) -> None:
+        """An artifact, or a warning: a disk that has no room for a picture is no reason to end a training."""
+        self._open_journal()
+        try:
+            record = copy()
+        except FileNotFoundError:
+            raise  # the caller's mistake
+        except OSError as error:
+            _log.warning("MLflow will not get %s: %s: %s", name, self._spool.folder, error.strerror or error)
+            return
+        self._append(record)
 
     def _append(self, record: Mapping[str, object]) -> None:
         self._open_journal().append(record)

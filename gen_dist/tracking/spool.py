@@ -108,13 +108,15 @@ class Spool:
     def keep_artifact(self, path: Path, folder: str) -> Record:
         """Copy a file into the spool; returns the record that tells what it is."""
         kept = self._new_artifact()
-        shutil.copyfile(path, kept)
+        with _whole(kept):
+            shutil.copyfile(path, kept)
         return {"kind": "artifact", "file": kept.name, "name": path.name, "folder": folder}
 
     def keep_bytes(self, content: bytes, name: str) -> Record:
         """The same for a file that exists in memory only; `name` is its path inside the run."""
         kept = self._new_artifact()
-        kept.write_bytes(content)
+        with _whole(kept):
+            kept.write_bytes(content)
         folder, _, last = name.rpartition("/")
         return {"kind": "artifact", "file": kept.name, "name": last, "folder": folder}
 
@@ -146,6 +148,16 @@ class Spool:
         with (self.folder / "lock").open("a") as file:
             _lock(file, self.folder)
             yield
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Leave nothing of a file that could not be written whole."""
+    try:
+        yield
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def find_spools(folder: Path) -> list[Spool]:

@@ -159,7 +159,7 @@ def read_checkpoint(storage: Storage, key: str) -> Checkpoint:
     """
     where = f"{storage.uri}/{key}"
     try:
-        manifest = json.loads(storage.read_bytes(f"{key}/{MANIFEST}"))
+        manifest = json.loads(storage.read_bytes(f"{key}/{MANIFEST}").decode(errors="replace"))  # a flipped bit
         listed = {name: (entry["sha256"], entry["size_bytes"]) for name, entry in manifest["files"].items()}
         if manifest["schema_version"] != SCHEMA_VERSION:
             raise CheckpointError(f"{where}/{MANIFEST} has schema version {manifest['schema_version']}, not 1")

@@ -5,6 +5,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import final
 
 from gen_dist.data.storage import Storage
@@ -26,6 +27,14 @@ class CheckpointWarning(UserWarning):
     """A checkpoint could not be written or read; training goes on."""
 
 
+class WritingForbiddenError(ValueError):
+    """The checkpoints of this run are somebody else's now."""
+
+
+def always() -> None:
+    """Nobody forbids anything."""
+
+
 @final
 class CheckpointWriter:
     """Writes checkpoints from a thread, so that training never waits for a disk or a network.
@@ -36,6 +45,7 @@ class CheckpointWriter:
     Args:
         storage: the folder that holds the checkpoints of one run.
         keep: how many complete checkpoints stay.
+        permit: asked before every write; a `WritingForbiddenError` that it raises ends the writing for good.
         pause: waits between attempts; tests pass one that does not.
     """
 
@@ -44,19 +54,28 @@ class CheckpointWriter:
         storage: Storage,
         *,
         keep: int,
+        permit: Callable[[], None] = always,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.storage = storage
         self.keep = keep
         self.last_key: str | None = None
+        self._permit = permit
         self._pause = pause
+        self._forbidden: WritingForbiddenError | None = None
         self._failure: Exception | None = None
         self._queue: queue.Queue[Checkpoint | None] = queue.Queue(maxsize=1)
         self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
         self._thread.start()
 
     def submit(self, checkpoint: Checkpoint) -> None:
-        """Hand over a checkpoint; waits only while the one before the last is still being written."""
+        """Hand over a checkpoint; waits only while the one before the last is still being written.
+
+        Raises:
+            WritingForbiddenError: nothing may be written any more.
+        """
+        if self._forbidden is not None:
+            raise self._forbidden
         self._queue.put(checkpoint)
 
     def flush(self) -> None:
@@ -67,15 +86,18 @@ class CheckpointWriter:
         """Finish the writing.
 
         Raises:
+            WritingForbiddenError: nothing may be written any more.
             CheckpointError: the newest checkpoint could not be written.
         """
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
+        if self._forbidden is not None:
+            raise self._forbidden
         if self._failure is not None:
             raise CheckpointError(
-                f"the last checkpoint could not be written below {self.storage.uri}: {self._failure}. "
-                f"The newest complete one is {self.last_key or 'none'}"
+                f"the last checkpoint could not be written below {self.storage.uri}: {self._failure}. The newest "
+                f"complete one is {self.last_key or 'none of this start'}: put that right, then go on with --resume"
             ) from self._failure
 
     def _work(self) -> None:
@@ -88,15 +110,21 @@ class CheckpointWriter:
     def _write(self, checkpoint: Checkpoint) -> None:
         for attempt in range(_ATTEMPTS):
             try:
+                self._permit()
                 key = write_checkpoint(self.storage, checkpoint)
                 self._failure, self.last_key = None, key
+            except WritingForbiddenError as error:
+                self._forbidden = error
+                return
             except Exception as error:  # noqa: BLE001 - a full disk, a refusing store; a dead thread would hang the run
                 self._failure = error
                 if attempt + 1 < _ATTEMPTS:
                     self._pause(_FIRST_PAUSE_SECONDS * 2**attempt)
             else:
-                self._prune()
+                self._prune(key)
                 return
+        with suppress(OSError, ValueError):  # a part of a checkpoint would only take room from the next one
+            self.storage.delete(checkpoint.key)
         warnings.warn(
             f"checkpoint {checkpoint.key} could not be written below {self.storage.uri}: {self._failure}; "
             f"training goes on, the newest complete one is {self.last_key or 'none'}",
@@ -104,10 +132,16 @@ class CheckpointWriter:
             stacklevel=2,
         )
 
-    def _prune(self) -> None:
-        """Delete all but the newest; the manifest goes first, so that no half-deleted one looks complete."""
+    def _prune(self, newest: str) -> None:
+        """Delete what is older than the newest few, and the parts that a killed run left.
+
+        A manifest goes first, so that no half-deleted checkpoint looks complete. What is newer than the one that was
+        just written was refused when this run went on from an older one: it doesn't count, and it stays.
+        """
         try:
-            for key in complete_keys(self.storage)[self.keep :]:
+            complete = [key for key in complete_keys(self.storage) if key <= newest]
+            found = {file.split("/")[0] for file in self.storage.list() if "/" in file}
+            for key in sorted(key for key in found if key <= newest and key not in complete[: self.keep]):
                 self.storage.delete(f"{key}/{MANIFEST}")
                 self.storage.delete(key)
         except (OSError, ValueError) as error:  # say, credentials that may not delete: nothing is lost by it

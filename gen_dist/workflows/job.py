@@ -114,9 +114,13 @@ def create_run(job: RunJob) -> None:
     Raises:
         ValueError: there is a run of that name already.
     """
-    if job.folder.exists(JOB):
-        raise ValueError(f"there is a run {job.name!r} below {job.runs} already; resume it with --resume {job.name}")
-    job.folder.write_bytes(JOB, to_json(job, indent=1).encode())
+    try:
+        job.folder.create(JOB, to_json(job, indent=1).encode())
+    except FileExistsError as error:
+        raise ValueError(
+            f"there is a run {job.name!r} below {job.runs} already: give this one another --name, or go on with that "
+            f"one with --resume {job.name}"
+        ) from error
 
 
 def open_run(runs: str, name: str) -> RunJob:

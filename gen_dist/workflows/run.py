@@ -26,13 +26,13 @@ from gen_dist.training.training import Diverged, Row, Training
 from gen_dist.types import Moment
 from gen_dist.workflows.elsewhere import Elsewhere, Pending, here_only
 from gen_dist.workflows.foundation import set_out
-from gen_dist.workflows.job import BUNDLE, CHECKPOINTS, RESULT, SAMPLES, STOP_REQUEST, RunJob, RunResult
+from gen_dist.workflows.job import BUNDLE, CHECKPOINTS, RESULT, SAMPLES, RunJob, RunResult
 from gen_dist.workflows.judging import make_judge
+from gen_dist.workflows.ownership import Ownership
 from gen_dist.workflows.pictures import sample_sheet
 from gen_dist.workflows.progress import RunProgress
 from gen_dist.workflows.selection import Selection, keep_bundle
-
-_STOP_REQUEST_EVERY_SECONDS = 2.0
+from gen_dist.workflows.stop_request import StopRequestWatch
 
 
 def work(
@@ -44,6 +44,7 @@ def work(
     ask: Callable[[], Request] = ask_nothing,
     console: Console | None = None,
     elsewhere: Elsewhere = here_only,
+    ownership: Ownership | None = None,
     clock: Clock = time.perf_counter,
 ) -> RunResult:
     """Take a run from where it is to its end; every worker of it calls this and gets the same answer.
@@ -56,10 +57,12 @@ def work(
         ask: what the outside wants of this worker.
         console: where worker 0 shows progress.
         elsewhere: judges models on processors that are spare while worker 0 trains on.
+        ownership: the claim on the run under which worker 0 writes; None when nobody else can know of the run.
         clock: what the time spent training is counted with.
 
     Raises:
         ValueError: the run, its data or its checkpoints don't fit each other.
+        OvertakenError: another process has gone on with the run.
     """
     dataset = open_dataset(job.data)
     if dataset.digest != job.data_digest:
@@ -78,7 +81,7 @@ def work(
         if world.rank > 0:
             return _follow(job, training, ask)
         judge = None if job.judging is None else make_judge(job.judging, dataset, device, console)
-        lead = Lead(job, training, dataset, judge, tracker or NoTracker(), console or Console(), elsewhere)
+        lead = Lead(job, training, dataset, judge, tracker or NoTracker(), console or Console(), elsewhere, ownership)
         return lead.run(checkpoint, ask)
     finally:
         stream.close()
@@ -97,25 +100,27 @@ class Lead:
         tracker: Tracker,
         console: Console,
         elsewhere: Elsewhere,
+        ownership: Ownership | None,
     ) -> None:
         self.job, self.training, self.dataset = job, training, dataset
         self.judge, self.tracker, self.console = judge, tracker, console
         self.record: EvaluationRecord | None = None
         selecting = job.judging is not None and job.judging.select
         self.selection = Selection(job, dataset) if selecting else None
-        self._elsewhere = elsewhere
+        self._elsewhere, self._ownership = elsewhere, ownership
         self._evaluations: list[Row] = []
         self._pending: list[Pending] = []
         self._seconds_before = training.seconds  # of the incarnations before this one: a budget is each one's own
-        self._began = time.monotonic()
-        self._last_look = self._began
+        self._watch = StopRequestWatch(job.folder)
 
     def run(self, checkpoint: Checkpoint | None, ask: Callable[[], Request]) -> RunResult:
         """Train to the end, or to where it diverges or is stopped; write down how it ended."""
         self._introduce(checkpoint)
         self._evaluations = [] if checkpoint is None else list(checkpoint.evaluations)
-        writer = CheckpointWriter(self.job.folder.child(CHECKPOINTS), keep=self.job.config.training.keep_checkpoints)
-        with RunProgress(self.job.name, self.job.config.training.images, self.console) as progress:
+        self._permit()
+        keep = self.job.config.training.keep_checkpoints
+        writer = CheckpointWriter(self.job.folder.child(CHECKPOINTS), keep=keep, permit=self._permit)
+        with RunProgress(self.job.name, self.job.config.training.images, self.console) as progress, self._watch:
             observers = Observers(
                 report=lambda row: self._tell(row, progress),
                 evaluation=lambda row, learner: self._tell_evaluation(row, learner, progress),
@@ -138,6 +143,11 @@ class Lead:
                 writer.close()
         self._write_down(result)
         return result
+
+    def _permit(self) -> None:
+        """Raise OvertakenError when the run is somebody else's now."""
+        if self._ownership is not None:
+            self._ownership.check(self.job.folder)
 
     def _introduce(self, checkpoint: Checkpoint | None) -> None:
         """Tell the tracker what this run is; after a resume also its history, of which nothing arrives twice."""
@@ -182,7 +192,10 @@ class Lead:
         if picture is not None:
             key = f"{SAMPLES}/{int(row['samples_seen']):012d}.png"
             self.tracker.log_image(picture.image, key)
-            self.job.folder.write_bytes(key, picture.png)
+            try:
+                self.job.folder.write_bytes(key, picture.png)
+            except (OSError, ValueError) as error:  # a full disk, a store that is away: no reason to stop training
+                warnings.warn(f"the picture of {self.job.name} is not kept: {error}", stacklevel=2)
 
     def _judge(self, learner: Learner, moment: Moment) -> Row | None:
         """The figures; None when a spare processor works them out. The last model is always judged here."""
@@ -217,23 +230,12 @@ class Lead:
 
     def _own_request(self) -> Request:
         """Stop when the time budget is spent, or when somebody wrote a request into the run's folder."""
-        now = time.monotonic()
         budget = self.job.time_budget_seconds
-        if budget is not None and self.training.seconds - self._seconds_before >= budget:
-            return Request.STOP
-        if now - self._last_look >= _STOP_REQUEST_EVERY_SECONDS:
-            self._last_look = now
-            try:
-                asked = self.job.folder.exists(STOP_REQUEST)
-            except (OSError, ValueError) as error:  # a store that is away for a while is no reason to stop training
-                warnings.warn(f"{self.job.folder.uri} can't be asked for a stop request: {error}", stacklevel=2)
-                return Request.NOTHING
-            if asked:
-                self.job.folder.delete(STOP_REQUEST)
-                return Request.STOP
-        return Request.NOTHING
+        spent = budget is not None and self.training.seconds - self._seconds_before >= budget
+        return Request.STOP if spent or self._watch.asked else Request.NOTHING
 
     def _ended(self, fitted: FitResult) -> RunResult:
+        self._permit()
         if fitted.finished and self.judge is not None and self.record is None:  # killed before it was judged
             self._judge(self.training.evaluation_copy(), fitted.moment)
         kept = keep_bundle(self.job, self._last_or_best(), self.dataset.spec, BUNDLE) if fitted.finished else None

@@ -1,0 +1,80 @@
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from mlflow_server import MLflowServer
+from runs import new_job, run, weights_of
+from s3_server import S3Server
+from table import FaultsTable
+
+from gen_dist.commands.import_ import import_dataset
+
+
+@pytest.fixture(scope="session")
+def table(request: pytest.FixtureRequest) -> Iterator[FaultsTable]:
+    """Where every test writes what it saw; kept with --faults-table PATH."""
+    table = FaultsTable()
+    yield table
+    path = request.config.getoption("--faults-table")
+    if path is not None:
+        table.write(path)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digits as a dataset on this machine."""
+    folder = tmp_path_factory.mktemp("data") / "digits"
+    import_dataset("digits", str(folder))
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(digits: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Digest of the weights of the run that nothing happens to."""
+    job = new_job(digits, tmp_path_factory.mktemp("undisturbed"), "undisturbed")
+    assert run(job).result.finished
+    return weights_of(job)
+
+
+@pytest.fixture(scope="session")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflowServer]:
+    """A server that every test leaves running."""
+    server = MLflowServer(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[S3Server]:
+    server = S3Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The server, with the environment set for it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_process.uri)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return s3_process
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    """URI of a fresh bucket."""
+    name = f"bucket-{uuid.uuid4().hex}"
+    client = boto3.session.Session().client("s3")
+    client.create_bucket(Bucket=name)
+    client.close()
+    return f"s3://{name}"
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """Where a run's history waits."""
+    return tmp_path / "spool"
