@@ -225,11 +225,18 @@ class DoubleConfig:
         return self.model.build(data).double()
 
 
-def start(name: str, *, double: bool = False, model: Mapping[str, Any] | None = None, **changes: Any) -> Training:
+def start(
+    name: str,
+    *,
+    double: bool = False,
+    model: Mapping[str, Any] | None = None,
+    spec: DataSpec | None = None,
+    **changes: Any,
+) -> Training:
     """A fresh run of a narrow preset; `model` overrides fields of its model, `changes` fields of `settings`."""
     config = override(narrow(preset(name)), {f"model.{path}": value for path, value in (model or {}).items()})
     built = DoubleConfig(model=config.model) if double else config.model
-    return founded(Training(built, settings(**changes), 0, MadeUpImages(spec_of(name))))
+    return founded(Training(built, settings(**changes), 0, MadeUpImages(spec or spec_of(name))))
 
 
 def founded(training: Training) -> Training:
