@@ -41,7 +41,7 @@ def check_torch(_: Question) -> Finding:
     found = f"{found}, CUDA {torch.version.cuda}, {names}"
     if not torch.distributed.is_nccl_available():
         return warning(f"{found}, without NCCL: several GPU workers need a torch that has it")
-    nccl = ".".join(str(part) for part in torch.cuda.nccl.version())
+    nccl = ".".join(str(part) for part in torch.cuda.nccl.version())  # type: ignore[no-untyped-call]
     return ok(f"{found}, NCCL {nccl}")
 
 
