@@ -37,7 +37,7 @@ class JobState:
     @property
     def ended(self) -> bool:
         """Whether it will not change any more."""
-        return JobStatus(self.status).is_terminal()
+        return bool(JobStatus(self.status).is_terminal())
 
 
 @final
