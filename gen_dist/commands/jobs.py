@@ -57,6 +57,8 @@ def submit(
         ValueError: there is no such script, the upload is too large, or the command holds a secret.
         SystemExit: with code 1 for a job that did not succeed.
     """
+    if not command:
+        raise ValueError("name a script after --: gen-dist jobs submit -- jobs/train.py dcgan-8")
     script, *options = command
     path = folder / script
     if path.suffix != ".py" or not path.is_file():

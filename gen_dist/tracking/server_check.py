@@ -5,7 +5,6 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import final
 
-import requests
 from mlflow import __version__ as client_version
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -56,8 +55,6 @@ def ask_server(uri: str) -> ServerAnswer:
         )
     except MlflowException as error:
         raise ConnectionError(short_message(error)) from error
-    except requests.RequestException as error:
-        raise ConnectionError(type(error).__name__) from error
     date = answer.headers.get("Date")
     return ServerAnswer(
         status=answer.status_code,
