@@ -162,6 +162,24 @@ def test_the_writer_keeps_the_newest_and_leaves_nothing_else(tmp_path: Path) -> 
     assert writer.last_key == keys[-1]
 
 
+def test_what_was_refused_at_the_start_does_not_crowd_out_what_is_written_since(tmp_path: Path) -> None:
+    training = start("codebook", settings=ENDLESS)
+    advance_to(training, 3)
+    checkpoint = capture(training, config="{}", data_digest="d", evaluations=[])
+    refused, unfinished = f"{10**6:015d}", f"{1:015d}"
+    for key, name in ((refused, "manifest.json"), (unfinished, "learner.safetensors")):
+        (tmp_path / key).mkdir()
+        (tmp_path / key / name).write_text("damaged")
+    writer = CheckpointWriter(open_storage(tmp_path), keep=1)
+    writer.submit(checkpoint)
+    writer.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [checkpoint.key, refused]
+    with pytest.warns(CheckpointWarning, match=refused):
+        used = latest_checkpoint(open_storage(tmp_path))
+    assert used is not None
+    assert used.key == checkpoint.key
+
+
 class FullDisk:
     """A local folder whose disk is full for the first writes."""
 

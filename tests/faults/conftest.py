@@ -4,10 +4,10 @@ from pathlib import Path
 
 import boto3
 import pytest
+from faulted_runs import new_job, run, weights_of
+from faults_table import FaultsTable
 from mlflow_server import MLflowServer
-from runs import new_job, run, weights_of
 from s3_server import S3Server
-from table import FaultsTable
 
 from gen_dist.commands.import_ import import_dataset
 

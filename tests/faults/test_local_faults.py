@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mlflow_server import MLflowServer
-from proxy import bad_road
-from runs import (
+from faulted_runs import (
     Script,
     assert_all_points_once,
     assert_sound,
@@ -21,13 +19,15 @@ from runs import (
     track,
     weights_of,
 )
+from faults_table import FaultsTable
+from mlflow_server import MLflowServer
+from proxy import bad_road
 from s3_server import S3Server
-from table import FaultsTable
 from tiny_disk import tiny_disk
 
 from gen_dist.training.checkpoint import CheckpointError
 from gen_dist.training.checkpointing import CheckpointWarning
-from gen_dist.workflows.job import CHECKPOINTS, RunJob, create_run, read_result
+from gen_dist.workflows.job import CHECKPOINTS, RunJob, RunResult, create_run, read_result
 from gen_dist.workflows.ownership import OvertakenError
 
 pytestmark = pytest.mark.faults
@@ -64,10 +64,10 @@ def test_a_full_disk(
         points = assert_all_points_once(job, spool, mlflow)
     table.row(
         "the disk of the run's folder is full, is freed, and is full again at the end",
-        seen="“checkpoint … could not be written below PATH: … No space left on device: free space on its disk; training "
-        "goes on”; at the end the same as an error, exit code 2",
+        seen="“checkpoint … could not be written below PATH: … No space left on device: free space on its disk; "
+        "training goes on”; at the end the same as an error, exit code 2",
         lost="pictures of samples while it was full; no checkpoint that was complete. After space is freed, `--resume`",
-        measured=f"80 rounds trained while it was full; all of {points} points in MLflow once; same weights",
+        measured=f"80 rounds trained while it was full; all {points} points in MLflow once; same weights",
     )
 
 
@@ -99,8 +99,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda folder: (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes()[:200]),
         r"manifest\.json is missing or damaged",
     ),
-    "a flipped bit in the manifest": (lambda folder: flip(folder / "manifest.json", 3), r"manifest\.json is missing or damaged"),
-}  # fmt: skip
+    "a flipped bit in the manifest": (
+        lambda folder: flip(folder / "manifest.json", 3),
+        r"manifest\.json is missing or damaged",
+    ),
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -164,8 +167,9 @@ def test_two_runs_of_one_name(
 
 def test_two_processes_go_on_with_one_run(digits: str, tmp_path: Path, undisturbed: str, table: FaultsTable) -> None:
     job = new_job(digits, tmp_path, "contested")
+    results: list[RunResult] = []
     with pytest.raises(OvertakenError, match=r"contested: another process has gone on with this run.*host"):
-        run(job, Script(at={110: lambda: results.append(run(job).result)}))  # type: ignore[func-returns-value]
+        run(job, Script(at={110: lambda: results.append(run(job).result)}))
     (second,) = results
     assert second.finished
     assert read_result(job) == second
@@ -178,6 +182,3 @@ def test_two_processes_go_on_with_one_run(digits: str, tmp_path: Path, undisturb
         lost="what the first one did since its last checkpoint, trained again by the other",
         measured="the folder holds the second one's history alone; same weights",
     )
-
-
-results: list = []

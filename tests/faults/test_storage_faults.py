@@ -4,11 +4,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from faulted_runs import Script, assert_all_points_once, assert_sound, key_at, new_job, run, track, weights_of
+from faults_table import FaultsTable
 from mlflow_server import MLflowServer
 from proxy import bad_road
-from runs import Script, assert_all_points_once, assert_sound, key_at, new_job, run, track, weights_of
 from s3_server import S3Server
-from table import FaultsTable
 
 from gen_dist.commands.import_ import import_dataset
 from gen_dist.training.checkpointing import CheckpointWarning
@@ -21,36 +21,29 @@ def test_a_suspended_store(
     digits: str, bucket: str, s3: S3Server, undisturbed: str, mlflow: MLflowServer, spool: Path, table: FaultsTable
 ) -> None:
     job = new_job(digits, f"{bucket}/runs", "s3-suspended")
-    hanging, rounds = threading.Event(), []
-    wake = threading.Timer(SUSPENDED_SECONDS, lambda: (hanging.clear(), s3.resume()))
-
-    def suspend() -> None:
-        s3.pause()
-        hanging.set()
-        wake.start()
-
-    # Of the checkpoints after rounds 60 and 80 one hangs in the network and one waits; the one after 100 has to wait.
-    script = Script(at={50: suspend} | {r: lambda r=r: rounds.append(r) for r in range(55, 100, 5) if r})
+    wake = threading.Timer(SUSPENDED_SECONDS, s3.resume)
+    # One checkpoint may hang in the network and one may wait for it: the rounds up to the third never wait. The time
+    # begins only then, so a training that waits for the store would fail with the store's time limit.
+    script = Script(at={50: s3.pause, 75: wake.start})
     try:
         told = run(job, script, track(job, spool, mlflow))
     finally:
-        wake.join()
+        wake.cancel()
+        s3.resume()
     assert told.result.finished
-    assert rounds[-1] == 95
     assert told.seconds > SUSPENDED_SECONDS
     assert weights_of(job) == undisturbed
     assert_sound(job)
     points = assert_all_points_once(job, spool, mlflow)
     table.row(
-        f"S3 hangs for {SUSPENDED_SECONDS:.0f} s while checkpoints are written",
+        f"S3 hangs for more than {SUSPENDED_SECONDS:.0f} s while checkpoints are written",
         seen="nothing; training waits only when two checkpoints wait",
         lost="nothing",
-        measured=f"45 rounds trained meanwhile; all of {points} points in MLflow once; same weights",
+        measured=f"25 rounds and more trained meanwhile; all {points} points in MLflow once; same weights",
     )
 
 
 def test_a_store_that_fails_a_fifth_of_all_requests(
-    digits: str,
     bucket: str,
     s3: S3Server,
     undisturbed: str,
@@ -62,7 +55,7 @@ def test_a_store_that_fails_a_fifth_of_all_requests(
     with bad_road(s3.port, seed=5) as road:
         monkeypatch.setenv("AWS_ENDPOINT_URL", road.uri)
         road.refused_share = 0.2
-        import_dataset(digits, f"{bucket}/digits") if False else import_dataset("digits", f"{bucket}/digits")
+        import_dataset("digits", f"{bucket}/digits")
         job = new_job(f"{bucket}/digits", f"{bucket}/runs", "s3-fails")
         told = run(job, tracker=track(job, spool, mlflow))
         assert told.result.finished
@@ -75,7 +68,7 @@ def test_a_store_that_fails_a_fifth_of_all_requests(
         "S3 fails 20 % of all requests, half of them after it has done what was asked",
         seen="nothing: requests are repeated (5 attempts)",
         lost="nothing",
-        measured=f"{road.harmed} of {road.handled} requests failed; all of {points} points in MLflow once; same weights",
+        measured=f"{road.harmed} of {road.handled} requests failed; all {points} points in MLflow once; same weights",
     )
 
 
@@ -110,5 +103,5 @@ def test_uploads_that_are_cut(
         "20 % of uploads break off, and S3 takes half of a checkpoint for the whole; then the run is stopped",
         seen="at `--resume`: “… is cut short: … of … bytes; the checkpoint before it is used”",
         lost="the rounds since the checkpoint before (here 20), trained again",
-        measured=f"{road.harmed} of {road.handled} requests cut; all of {points} points in MLflow once; same weights",
+        measured=f"{road.harmed} of {road.handled} requests cut; all {points} points in MLflow once; same weights",
     )

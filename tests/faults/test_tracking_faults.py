@@ -1,11 +1,13 @@
 """MLflow hangs, dies and comes back: training goes on, and every point arrives once."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from faulted_runs import PATIENCE_SECONDS, Script, assert_all_points_once, new_job, run, track, weights_of
+from faults_table import FaultsTable
 from mlflow_server import MLflowServer
-from runs import PATIENCE_SECONDS, Script, assert_all_points_once, new_job, run, track, weights_of
-from table import FaultsTable
 
 pytestmark = pytest.mark.faults
 
@@ -19,21 +21,20 @@ def test_a_tracking_server_that_hangs_and_dies(
 
     def first_points_arrive() -> None:
         assert tracker.deliver(PATIENCE_SECONDS).num_waiting == 0
-        mlflow.pause()
-        happened.append("hangs")
+        do(mlflow.pause, "hangs")
 
-    def restart() -> None:
-        mlflow.start()
-        happened.append("is back")
+    def do(act: Callable[[], None], what: str) -> None:
+        act()
+        happened.append(what)
 
     # Nothing but the run's own rounds ends these outages: a training that waited for MLflow would wait for ever.
     script = Script(
         at={
             30: first_points_arrive,
-            90: lambda: (mlflow.resume(), happened.append("answers")),  # type: ignore[dict-item, return-value]
-            110: lambda: (mlflow.pause(), happened.append("hangs")),  # type: ignore[dict-item, return-value]
-            130: lambda: (mlflow.kill(), happened.append("is dead")),  # type: ignore[dict-item, return-value]
-            180: restart,
+            90: partial(do, mlflow.resume, "answers"),
+            110: partial(do, mlflow.pause, "hangs"),
+            130: partial(do, mlflow.kill, "is dead"),
+            180: partial(do, mlflow.start, "is back"),
         }
     )
     told = run(job, script, tracker)
@@ -45,5 +46,5 @@ def test_a_tracking_server_that_hangs_and_dies(
         "MLflow hangs, answers, hangs, is killed and started again",
         seen="“MLflow takes nothing at the moment; what is logged waits in …”, then “MLflow answers again”",
         lost="nothing",
-        measured=f"60, 20 and 50 rounds trained meanwhile; all of {points} points in MLflow once; same weights",
+        measured=f"60, 20 and 50 rounds trained meanwhile; all {points} points in MLflow once; same weights",
     )

@@ -37,6 +37,13 @@ def test_bytes_round_trip(storage: Storage) -> None:
         storage.read_bytes("missing")
 
 
+def test_a_file_is_created_once(storage: Storage) -> None:
+    storage.create("run.json", b"first")
+    with pytest.raises(FileExistsError, match=r"some/prefix/run\.json exists"):
+        storage.create("run.json", b"second")
+    assert storage.read_bytes("run.json") == b"first"
+
+
 def test_files_round_trip(storage: Storage, tmp_path: Path) -> None:
     content = os.urandom(9 << 20)  # above boto3's threshold for uploads in parts
     (tmp_path / "in").write_bytes(content)

@@ -4,6 +4,8 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,21 @@ def test_a_folder_that_is_removed_while_it_is_listed_is_left_out(
 
     monkeypatch.setattr(os, "scandir", scandir_late)
     assert storage.list("checkpoints") == ["checkpoints/2/weights"]
+
+
+def test_of_several_who_create_a_file_at_once_one_succeeds(storage: Storage) -> None:
+    start = threading.Barrier(4)
+
+    def create(content: bytes) -> bytes | None:
+        start.wait()
+        try:
+            storage.create("runs/a/run.json", content)
+        except FileExistsError:
+            return None
+        return content
+
+    with ThreadPoolExecutor(4) as racers:
+        answers = list(racers.map(create, (b"0", b"1", b"2", b"3")))
+    (winner,) = (answer for answer in answers if answer is not None)
+    assert storage.read_bytes("runs/a/run.json") == winner
+    assert storage.list() == ["runs/a/run.json"]
