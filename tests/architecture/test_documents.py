@@ -60,7 +60,8 @@ def command_lines() -> list[tuple[str, list[str]]]:
         for line in shell_lines(document.read_text()):
             words = shlex.split(line)
             for index, word in enumerate(words):
-                if Path(word).name == "gen-dist":
+                # The program, not a name in another's arguments: at most assignments stand before it.
+                if Path(word).name == "gen-dist" and all("=" in before for before in words[:index]):
                     found.append((relative(document), words[index + 1 :]))
                     break
                 if word.startswith("jobs/"):
