@@ -3,6 +3,8 @@
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import final
 
 import torch
@@ -19,7 +21,7 @@ from gen_dist.serialization import to_json
 from gen_dist.tracking.lineage import describe_phases
 from gen_dist.tracking.tracker import DatasetRecord, NoTracker, RunStatus, Tracker
 from gen_dist.training.checkpoint import Checkpoint
-from gen_dist.training.checkpointing import CheckpointWriter, agreed_checkpoint
+from gen_dist.training.checkpointing import CheckpointWriter, agreed_checkpoint, always
 from gen_dist.training.clock import Clock
 from gen_dist.training.fit import FitResult, Keeping, Observers, Request, ask_nothing, fit
 from gen_dist.training.training import Diverged, Row, Training
@@ -28,7 +30,7 @@ from gen_dist.workflows.elsewhere import Elsewhere, Pending, here_only
 from gen_dist.workflows.foundation import set_out
 from gen_dist.workflows.job import BUNDLE, CHECKPOINTS, RESULT, SAMPLES, RunJob, RunResult
 from gen_dist.workflows.judging import make_judge
-from gen_dist.workflows.ownership import Ownership
+from gen_dist.workflows.ownership import OvertakenError, Ownership
 from gen_dist.workflows.pictures import sample_sheet
 from gen_dist.workflows.progress import RunProgress
 from gen_dist.workflows.selection import Selection, keep_bundle
@@ -81,8 +83,15 @@ def work(
         if world.rank > 0:
             return _follow(job, training, ask)
         judge = None if job.judging is None else make_judge(job.judging, dataset, device, console)
-        lead = Lead(job, training, dataset, judge, tracker or NoTracker(), console or Console(), elsewhere, ownership)
-        return lead.run(checkpoint, ask)
+        tracker = tracker or NoTracker()
+        lead = Lead(job, training, dataset, judge, tracker, console or Console(), elsewhere, ownership)
+        try:
+            return lead.run(checkpoint, ask)
+        except (OSError, ValueError) as error:
+            if not isinstance(error, OvertakenError):  # then the run goes on elsewhere
+                with suppress(ValueError):  # it had not begun
+                    tracker.finish("FAILED", timeout_seconds=5.0)
+            raise
     finally:
         stream.close()
 
@@ -107,7 +116,8 @@ class Lead:
         self.record: EvaluationRecord | None = None
         selecting = job.judging is not None and job.judging.select
         self.selection = Selection(job, dataset) if selecting else None
-        self._elsewhere, self._ownership = elsewhere, ownership
+        self._elsewhere = elsewhere
+        self._permit = always if ownership is None else partial(ownership.check, job.folder)
         self._evaluations: list[Row] = []
         self._pending: list[Pending] = []
         self._seconds_before = training.seconds  # of the incarnations before this one: a budget is each one's own
@@ -143,11 +153,6 @@ class Lead:
                 writer.close()
         self._write_down(result)
         return result
-
-    def _permit(self) -> None:
-        """Raise OvertakenError when the run is somebody else's now."""
-        if self._ownership is not None:
-            self._ownership.check(self.job.folder)
 
     def _introduce(self, checkpoint: Checkpoint | None) -> None:
         """Tell the tracker what this run is; after a resume also its history, of which nothing arrives twice."""
