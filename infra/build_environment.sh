@@ -25,6 +25,7 @@ PYTHON
 
 environment() {
     "${PYTHON:-python3}" -m venv "$target"
+    "$target/bin/python" -m pip uninstall --quiet --yes setuptools # an old one, of venv's; who needs it gets the locked one
     requirements "${1-}" > "$target/requirements.txt"
     "$target/bin/python" -m pip install --constraint "$lock" --requirement "$target/requirements.txt"
     "$target/bin/python" - "$lock" <<'PYTHON'
