@@ -64,7 +64,7 @@ class S3Backend:
                 config=botocore.config.Config(
                     retries={
                         "mode": "standard",
-                        "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS)),
+                        "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS") or ATTEMPTS),
                     },
                     connect_timeout=10,
                     read_timeout=60,
