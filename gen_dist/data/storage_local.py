@@ -61,13 +61,9 @@ class LocalBackend:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            try:
-                os.link(unfinished, path)
-            except FileExistsError:
-                raise
-            except OSError:  # a file system without links (FAT, some mounted buckets): a reader may see a part
-                with path.open("xb") as file:
-                    file.write(data)
+            is_ours = _take_name(unfinished, path)
+        if not is_ours:
+            raise FileExistsError(f"{path} exists")
 
     def upload(self, local: Path, name: str) -> None:
         """Copy in."""
@@ -136,11 +132,26 @@ def unfinished_beside(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def _take_name(unfinished: Path, path: Path) -> bool:
+    """Whether a file could be given a name that no file had."""
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links (FAT, some mounted buckets): a reader may see a part of the file
+        try:
+            with path.open("xb") as file:
+                file.write(unfinished.read_bytes())
+        except FileExistsError:
+            return False
+    return True
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, FileExistsError):
+    except FileNotFoundError:
         raise
     except OSError as error:
         advice = ADVICE.get(error.errno or 0)

@@ -55,7 +55,7 @@ class S3Backend:
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
-        retries = {"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS))}
+        retries = {"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS") or ATTEMPTS)}
         with explained(self.uri("")):
             self._client = s3_client(retries=retries, connect_timeout=10, read_timeout=60)
 

@@ -1,4 +1,5 @@
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -135,3 +136,23 @@ def test_studies_are_found_before_their_trials(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "run.json").write_text(json.dumps({"something": "else"}))
     assert [spool.identity().name for spool in find_spools(tmp_path)] == ["study", "a-trial"]
+
+
+def test_what_a_full_disk_does_not_take_waits_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, hard))  # a quota, as a stand-in for a disk; 8 bytes a record
+    try:
+        for number in range(10):
+            journal.append({"n": number})
+        journal.sync()
+        size = (tmp_path / "journal.jsonl").stat().st_size
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert size == 50
+    assert len(caplog.messages) == 1
+    assert "journal.jsonl" in caplog.text
+    assert "free space on its disk" in caplog.text
+    journal.append({"n": 10})
+    journal.close()
+    assert [record and record["n"] for record, _ in read(tmp_path / "journal.jsonl", 0)] == list(range(11))
