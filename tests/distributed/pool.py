@@ -1,21 +1,16 @@
 """Worker processes for the whole test session: spawning them once costs two seconds each, and only once."""
 
 import multiprocessing
-import socket
+import tempfile
 import traceback
+import uuid
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class WorkerPool:
@@ -23,6 +18,7 @@ class WorkerPool:
 
     def __init__(self, size: int) -> None:
         context = multiprocessing.get_context("spawn")
+        self.meeting_places = tempfile.TemporaryDirectory()
         self.connections: list[Connection] = []
         self.processes = []
         for _ in range(size):
@@ -33,9 +29,10 @@ class WorkerPool:
             self.processes.append(process)
 
     def run(self, function: Callable[..., Any], *arguments: Any, workers: int) -> list[Any]:
-        port = free_port()
+        # A file, since of two pools that look for a free port both may find the same one.
+        place = Path(self.meeting_places.name, uuid.uuid4().hex).as_uri()
         for rank in range(workers):
-            self.connections[rank].send((function, arguments, rank, workers, port))
+            self.connections[rank].send((function, arguments, rank, workers, place))
         answers = [self.connections[rank].recv() for rank in range(workers)]
         for rank, (sound, answer) in enumerate(answers):
             if not sound:
@@ -47,16 +44,18 @@ class WorkerPool:
             connection.send(None)
         for process in self.processes:
             process.join(timeout=10)
+        self.meeting_places.cleanup()
 
 
 def _serve(connection: Connection) -> None:
     torch.set_num_threads(1)
     while (job := connection.recv()) is not None:
-        function, arguments, rank, workers, port = job
-        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=workers)
+        function, arguments, rank, workers, place = job
         try:
+            dist.init_process_group("gloo", init_method=place, rank=rank, world_size=workers)
             connection.send((True, function(*arguments)))
         except Exception:  # noqa: BLE001 - the parent must hear of every failure
             connection.send((False, traceback.format_exc()))
         finally:
-            dist.destroy_process_group()
+            if dist.is_initialized():
+                dist.destroy_process_group()
