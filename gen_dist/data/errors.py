@@ -8,6 +8,10 @@ class StorageError(ValueError):
     """A place could not be read or written. The message names the URI, the cause and what to do."""
 
 
+class DamagedError(StorageError):
+    """A place can be read, and itself says that what it holds there is not what was written."""
+
+
 class DataError(ValueError):
     """A file or a dataset does not hold what it should. The message names the file and the cause."""
 

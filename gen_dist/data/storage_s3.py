@@ -18,7 +18,7 @@ import pyarrow as pa
 from boto3.exceptions import Boto3Error
 from botocore.response import StreamingBody
 
-from gen_dist.data.errors import StorageError
+from gen_dist.data.errors import DamagedError, StorageError
 from gen_dist.data.storage_local import replacing
 
 # Parsing what botocore knows of S3 takes 0.1 s; shared, a further connection takes 0.01 s.
@@ -152,11 +152,17 @@ class S3Backend:
     def _get(self, name: str, consume: Callable[[StreamingBody], T], conditions: Mapping[str, str] | None = None) -> T:
         with explained(self.uri(name)):
             # botocore repeats a request that fails, but not one whose answer breaks off half-way.
+            damage: Exception | None = None
             for _ in range(BROKEN_ANSWERS):
                 response = self._client.get_object(Bucket=self._bucket, Key=name, **(conditions or {}))
                 # Not `with response["Body"]`: that hands out urllib3's body, which raises urllib3's errors.
                 with suppress(*BROKEN), closing(response["Body"]) as body:
-                    return consume(body)
+                    try:
+                        return consume(body)
+                    except botocore.exceptions.FlexibleChecksumError as error:
+                        damage = error
+            if damage is not None:
+                raise DamagedError(f"{self.uri(name)} has another checksum than when it was written") from damage
             raise StorageError(f"{self.uri(name)}: the answer broke off {BROKEN_ANSWERS} times: check the network")
 
 

@@ -23,6 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from gen_dist.data.errors import DamagedError
 from gen_dist.data.storage import Storage
 from gen_dist.training.training import Row, Training
 from gen_dist.types import Moment
@@ -165,7 +166,7 @@ def read_checkpoint(storage: Storage, key: str) -> Checkpoint:
             raise CheckpointError(f"{where}/{MANIFEST} has schema version {manifest['schema_version']}, not 1")
         if set(listed) != {*(f"{group}.safetensors" for group in _GROUPS), "state.json"}:
             raise CheckpointError(f"{where}/{MANIFEST} lists the files {sorted(listed)}")
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (FileNotFoundError, DamagedError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{where}/{MANIFEST} is missing or damaged: {error}") from error
     files = {name: _read_verified(storage, key, name, *facts) for name, facts in listed.items()}
     try:
@@ -193,6 +194,8 @@ def _read_verified(storage: Storage, key: str, name: str, sha256: str, size_byte
         content: bytes = storage.read_bytes(f"{key}/{name}")
     except FileNotFoundError as error:
         raise CheckpointError(f"{where} is missing") from error
+    except DamagedError as error:
+        raise CheckpointError(f"{where} was changed or cut short after it was written, says its store") from error
     if len(content) != size_bytes:
         raise CheckpointError(f"{where} is cut short: {len(content)} of {size_bytes} bytes")
     if hashlib.sha256(content).hexdigest() != sha256:
