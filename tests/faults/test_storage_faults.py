@@ -103,7 +103,8 @@ def test_uploads_that_are_cut(
     points = assert_all_points_once(job, spool, mlflow)
     table.row(
         "20 % of uploads break off, and S3 takes half of a checkpoint for the whole; then the run is stopped",
-        seen="at `--resume`: “… was changed or cut short after it was written, says its store; the checkpoint before it is used”",
+        seen="at `--resume`: “… was changed or cut short after it was written, says its store; the checkpoint "
+        "before it is used”",
         lost="the rounds since the checkpoint before (here 20), trained again",
         measured=f"{road.harmed} of {road.handled} requests cut; all {points} points in MLflow once; same weights",
     )
