@@ -57,7 +57,7 @@ class S3Backend:
         self._bucket = bucket
         retries = {"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS") or ATTEMPTS)}
         with explained(self.uri("")):
-            self._client = s3_client(retries=retries, connect_timeout=10, read_timeout=60)
+            self._client = s3_client(retries=retries, connect_timeout=10.0, read_timeout=60.0)
 
     def uri(self, name: str) -> str:
         """`s3://bucket/name`."""
