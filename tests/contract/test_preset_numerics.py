@@ -85,8 +85,9 @@ def test_bfloat16_is_used_stays_finite_and_loses_little(name: str) -> None:
     assert any(row[key] != value for key, value in expected.items() if key.endswith("/gradient_norm")), "not used"
     for key, value in expected.items():
         if key.endswith("/loss"):
-            # bfloat16 keeps 8 bits: each product is off by up to 0.4 %, which mostly averages out over a sum.
-            assert abs(row[key] - value) <= 0.02 * max(1.0, abs(value)), key
+            # bfloat16 keeps 8 bits: each product is off by up to 0.4 %, which mostly averages out over a sum; over ten
+            # layers of two channels it averages less.
+            assert abs(row[key] - value) <= 0.04 * max(1.0, abs(value)), key
     advance(reduced, 5)
     tensors = everything(reduced)
     assert all(tensor.isfinite().all() for tensor in tensors.values())
