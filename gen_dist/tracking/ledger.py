@@ -218,18 +218,31 @@ def remembered_run_id(ledger_path: Path) -> str | None:
 
 
 def count_waiting(ledger_path: Path, journal_path: Path) -> Waiting:
-    """What a spool still holds, read beside the thread that may be delivering it."""
-    Ledger(ledger_path).close()  # it may not exist yet
-    with closing(sqlite3.connect(ledger_path, timeout=30.0)) as database:
-        (points,) = database.execute("SELECT count(*) FROM points WHERE state < 2").fetchone()
-        (settings,) = database.execute("SELECT count(*) FROM settings WHERE state < 2").fetchone()
-        (errands,) = database.execute("SELECT count(*) FROM errands WHERE state < 2").fetchone()
-        refusals = [str(text) for (text,) in database.execute("SELECT text FROM refusals")]
-        row = database.execute("SELECT value FROM facts WHERE name = 'offset'").fetchone()
-    for record, _ in journal.read(journal_path, 0 if row is None else int(row[0])):
+    """What a spool still holds, read beside the thread that may be delivering it.
+
+    A full disk has no room to open a database, not even to read it: then all that was ever journalled counts.
+    """
+    try:
+        points, settings, errands, refusals, offset = _counts(ledger_path)
+    except sqlite3.OperationalError:
+        points, settings, errands, refusals, offset = 0, 0, 0, [], 0
+    for record, _ in journal.read(journal_path, offset):
         values = 1 if record is None else len(record.get("values", "1"))
         kind = None if record is None else record["kind"]
         points += values if kind == "metrics" else 0
         settings += values if kind in ("params", "tags", "status") else 0
         errands += kind not in (None, "metrics", "params", "tags", "status")
     return Waiting(points, settings, errands, refusals)
+
+
+def _counts(ledger_path: Path) -> tuple[int, int, int, list[str], int]:
+    """Points, settings and errands that the ledger holds, refusals, and how far it has read the journal."""
+    Ledger(ledger_path).close()  # it may not exist yet
+    with closing(sqlite3.connect(ledger_path, timeout=30.0)) as database:
+        points, settings, errands = (
+            int(database.execute(f"SELECT count(*) FROM {table} WHERE state < 2").fetchone()[0])  # noqa: S608
+            for table in ("points", "settings", "errands")
+        )
+        refusals = [str(text) for (text,) in database.execute("SELECT text FROM refusals")]
+        row = database.execute("SELECT value FROM facts WHERE name = 'offset'").fetchone()
+        return points, settings, errands, refusals, 0 if row is None else int(row[0])
