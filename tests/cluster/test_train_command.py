@@ -59,9 +59,7 @@ def test_a_finished_run_is_judged_written_down_and_not_run_again(digits: Path, t
     assert list((tmp_path / "whole" / "samples").glob("*.png"))
     with pytest.raises(ValueError, match=r"run 'whole' is finished; its model is .*bundle"):
         train(resume="whole", runs=str(tmp_path))
-    with pytest.raises(
-        ValueError, match=r"there is a run 'whole' below .* already: .* go on with that one with --resume whole"
-    ):
+    with pytest.raises(ValueError, match=r"there is a run 'whole' below .* already: .* with --resume whole"):
         start(digits, tmp_path, "whole")
 
 
