@@ -35,6 +35,7 @@ pytestmark = pytest.mark.faults
 DISK_BYTES = 8 << 20
 
 
+@pytest.mark.study
 def test_a_full_disk(digits: str, tmp_path: Path, undisturbed: str, mlflow: MLflowServer, table: FaultsTable) -> None:
     with tiny_disk(DISK_BYTES, tmp_path / "disk") as disk:
         job = new_job(digits, disk.folder / "runs", "disk-full")
