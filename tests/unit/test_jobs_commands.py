@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gen_dist.cluster import jobs as cluster_jobs
-from gen_dist.cluster.jobs import check_upload, uploaded_files
+from gen_dist.cluster.jobs import Jobs, check_upload, uploaded_files
 from gen_dist.commands import entry
 from gen_dist.commands.jobs import resuming, submit
 
@@ -58,7 +58,7 @@ def test_a_script_that_is_not_there_is_refused(script: str, project: Path) -> No
         entry.call(submit, ["--folder", str(project), "--", script])
 
 
-class Recorded:
+class Recorded(Jobs):  # final for everybody else: the tests check types too
     """Stands for a cluster: keeps what it is sent."""
 
     sent: tuple[str, str] | None = None
