@@ -95,3 +95,10 @@ class World:
         raised = torch.tensor([int(flag) for flag in flags], device=self.device)
         dist.all_reduce(raised)
         return tuple(bool(count) for count in raised.tolist())
+
+
+def nccl_version() -> str | None:
+    """The version of NCCL that this torch was built with, or None without one."""
+    if not dist.is_nccl_available():
+        return None
+    return ".".join(str(part) for part in torch.cuda.nccl.version())  # type: ignore[no-untyped-call]

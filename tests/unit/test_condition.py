@@ -77,7 +77,7 @@ def test_bytes_and_not_characters_must_fit() -> None:
     [
         ("text", ["--label", "cat"], "TextToImage takes no label; it draws for a text"),
         ("label", ["--text", "a cat"], "GatedPixelCNN takes no text; it draws for a label"),
-        ("neither", ["--text", "a cat"], "DCGAN takes no text; it draws without a condition: leave it out"),
+        ("neither", ["--text", "a cat"], "UnconditionalGAN takes no text; it draws without a condition: leave it out"),
         ("no label", ["--label", "cat"], "GatedPixelCNN takes no label; it draws without a condition"),
         ("no images", ["--text", "a cat"], "Matcher can't draw images; what it can do: encodes, matches"),
         ("text", ["--text", "a cat", "--label", "cat"], "give one of them"),

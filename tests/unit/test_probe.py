@@ -141,7 +141,7 @@ def test_a_second_stage_is_probed_by_its_first(digits: Dataset, tmp_path: Path) 
 def test_what_can_not_be_probed_is_refused(digits: Dataset, tmp_path: Path) -> None:
     gan = DCGANConfig(latent_dim=4, generator_channels=4, critic_channels=4)
     settings = ProbeSettings(num_labels=10, num_seeds=1, images=16)
-    with pytest.raises(ValueError, match="DCGAN can't be probed: it maps images to no latents"):
+    with pytest.raises(ValueError, match="UnconditionalGAN can't be probed: it maps images to no latents"):
         probe(load_bundle(bundle_at(tmp_path / "gan", gan, digits.spec)), digits, settings)
     bundle = load_bundle(bundle_at(tmp_path / "b", VQVAE, digits.spec))
     with pytest.raises(ValueError, match="--labels 9: give at least one for each of the 10 classes"):

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from gen_dist.commands.doctor.finding import Finding, Question, error, ok, warning
+from gen_dist.distributed.world import nccl_version
 
 OLDEST = (3, 11)
 GIGABYTE = 1e9
@@ -39,9 +40,9 @@ def check_torch(_: Question) -> Finding:
         )
     names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
     found = f"{found}, CUDA {torch.version.cuda}, {names}"
-    if not torch.distributed.is_nccl_available():
+    nccl = nccl_version()
+    if nccl is None:
         return warning(f"{found}, without NCCL: several GPU workers need a torch that has it")
-    nccl = ".".join(str(part) for part in torch.cuda.nccl.version())  # type: ignore[no-untyped-call]
     return ok(f"{found}, NCCL {nccl}")
 
 
