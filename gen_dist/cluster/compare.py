@@ -1,4 +1,4 @@
-"""A comparison on Ray: as many presets train at once as the cluster carries, each in a process of its own."""
+"""A comparison on Ray: as many runs train at once as the cluster carries, each in a process of its own."""
 
 import logging
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from gen_dist.cluster.train import tracker_of
 from gen_dist.data.storage import open_storage
 from gen_dist.serialization import from_json, to_json
 from gen_dist.workflows.compared_run import ComparedRun
-from gen_dist.workflows.comparison import Entry, open_comparison, unfinished, write_entry
+from gen_dist.workflows.comparison import Entrant, Entry, open_comparison, unfinished, write_entry
 from gen_dist.workflows.comparison_progress import ComparisonProgress
 
 RETRIES = 3  # of a process that died; its run goes on from its newest checkpoint
@@ -25,7 +25,7 @@ def compare(uri: str, console: Console, *, resources: Resources) -> list[Entry]:
     Args:
         uri: folder of the comparison.
         console: where to show progress.
-        resources: of one preset's run; as many run at once as the cluster carries.
+        resources: of one run; as many go on at once as the cluster carries.
 
     Returns:
         The entries of this call. Each is in the comparison's folder too.
@@ -44,35 +44,37 @@ def compare(uri: str, console: Console, *, resources: Resources) -> list[Entry]:
         return _run_all(uri, left, taken, progress)
 
 
-def _run_all(uri: str, names: Sequence[str], taken: Resources, progress: ComparisonProgress) -> list[Entry]:
+def _run_all(uri: str, entrants: Sequence[Entrant], taken: Resources, progress: ComparisonProgress) -> list[Entry]:
     remote = ray.remote(_compared_run).options(num_cpus=taken.cpus, num_gpus=taken.gpus, max_retries=RETRIES)
-    waiting = {remote.remote(uri, name): name for name in names}
+    waiting = {remote.remote(uri, entrant): entrant for entrant in entrants}
     entries = []
     while waiting:
         ready, _ = ray.wait(list(waiting), num_returns=1)
-        name = waiting.pop(ready[0])
+        entrant = waiting.pop(ready[0])
         try:
             entry = from_json(ray.get(ready[0]), Entry)
         except ray.exceptions.RayError as error:  # its process died more often than it is restarted
-            entry = Entry(preset=name, state="failed", error=str(error).strip().splitlines()[-1])
+            cause = str(error).strip().splitlines()[-1]
+            entry = Entry(preset=entrant.preset, seed=entrant.seed, state="failed", error=cause)
             write_entry(open_storage(uri), entry)
         entries.append(entry)
         progress.ended(entry)
     return entries
 
 
-def _compared_run(uri: str, name: str) -> str:
-    """What runs in a preset's process. Whatever goes wrong there is a row of the table, and not the end of it."""
+def _compared_run(uri: str, entrant: Entrant) -> str:
+    """What runs in a run's own process. Whatever goes wrong there is a row of the table, and not the end of it."""
     assigned = ray.get_runtime_context().get_assigned_resources()
     torch.set_num_threads(max(1, int(assigned.get("CPU", 1))))
     logging.getLogger("ray").setLevel(logging.WARNING)
     folder = open_storage(uri)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    entry = Entry(preset=name, state="failed", device=str(device), threads=torch.get_num_threads())
+    threads = torch.get_num_threads()
+    entry = Entry(preset=entrant.preset, seed=entrant.seed, state="failed", device=str(device), threads=threads)
     try:
         comparison, quiet = open_comparison(folder), Console(quiet=True)
-        entry = ComparedRun(folder, comparison, name, device=device, tracker_of=tracker_of, console=quiet).run()
-    except Exception as error:  # noqa: BLE001 - a preset that fails is a result of the comparison
+        entry = ComparedRun(folder, comparison, entrant, device=device, tracker_of=tracker_of, console=quiet).run()
+    except Exception as error:  # noqa: BLE001 - a run that fails is a result of the comparison
         entry = replace(entry, error=f"{type(error).__name__}: {error}".splitlines()[0])
     write_entry(folder, entry)
     return to_json(entry)

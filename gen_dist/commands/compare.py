@@ -14,15 +14,14 @@ from gen_dist.tracking.spool import RunIdentity
 from gen_dist.tracking.tracker import NoTracker, Tracker
 from gen_dist.workflows.comparison import (
     Comparison,
-    chosen_presets,
     create_comparison,
-    fits_data,
     open_comparison,
-    read_entry,
+    read_entries,
     require_new,
 )
 from gen_dist.workflows.comparison_progress import summary
 from gen_dist.workflows.comparison_report import MARKDOWN, SHEET, write_report
+from gen_dist.workflows.competing_presets import chosen_presets, fits_data
 from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.durations import seconds_of
 from gen_dist.workflows.extractor import ExtractorChoice
@@ -43,6 +42,7 @@ def compare(
     name: str | None = None,
     resume: str | None = None,
     seed: int = 0,
+    seeds: int = 1,
     num_samples: int = 1000,
     num_scored: int = 1000,
     extractor: ExtractorChoice = "auto",
@@ -56,11 +56,13 @@ def compare(
 
     Presets train side by side, as many as the cluster (or this machine) carries. A time budget is turned into a
     number of images by measuring each preset's first rounds, so that its learning rate can fall on schedule. A preset
-    that fails is a row that says why. Interrupted, the comparison goes on with --resume.
+    that fails is a row that says why. With --seeds, each trains several times and the table says how far seeds lie
+    apart. Interrupted, the comparison goes on with --resume.
 
     Examples:
         gen-dist compare --data digits --time-budget 1m
         gen-dist compare pixelcnn-28 realnvp-28 'vae-*28' --data fashion --time-budget 3m
+        gen-dist compare dcgan-8 wgan-gp-8 --seeds 3
         gen-dist compare dcgan-32 realnvp-32 --data s3://bucket/faces --images 2000000 --gpus-per-run 1 \
             --comparisons s3://bucket/comparisons
         gen-dist compare --resume compare-20261122-1a2b3c
@@ -74,7 +76,9 @@ def compare(
         comparisons: folder or s3:// prefix that holds comparisons.
         name: of the comparison.
         resume: name of a comparison to go on with, on its own terms.
-        seed: of every run.
+        seed: of each preset's run, or of its first one.
+        seeds: runs of each preset, with the seeds that follow. The table then shows means, deviations over the
+            seeds, and how many runs finished.
         num_samples: images that each model draws to be judged.
         num_scored: images whose likelihood is averaged.
         extractor: of features for the Frechet distance and its kin.
@@ -90,6 +94,8 @@ def compare(
     if resume is None:
         if time_budget is not None and images is not None:
             raise ValueError("give either --time-budget or --images: equal time and equal images are two comparisons")
+        if seeds < 1:
+            raise ValueError(f"--seeds is {seeds}: each preset trains at least once")
         require_new(folder)
         dataset = dataset_of(data, console)
         for split in ("validation", "test"):  # the best model is selected on one, and judged on the other
@@ -114,6 +120,7 @@ def compare(
             budget_images=images,
             max_epochs=max_epochs,
             seed=seed,
+            num_seeds=seeds,
             experiment=experiment if track else None,
         )
         create_comparison(folder, comparison)
@@ -134,13 +141,12 @@ def compare(
 
 
 def _conclude(comparison: Comparison, folder: Storage, tracker: Tracker, console: Console) -> None:
-    entries = [entry for entry in (read_entry(folder, name) for name in comparison.presets) if entry is not None]
-    report = write_report(folder, comparison, entries)
+    report = write_report(folder, comparison, read_entries(folder, comparison))
     tracker.log_text(report.text, MARKDOWN)
     if report.sheet is not None:
         tracker.log_image(report.sheet, SHEET)
     tracker.finish()
-    console.print(summary(report.entries))
+    console.print(summary(report.standings))
     console.print(f"table and samples: {folder.uri}", highlight=False, soft_wrap=True)
 
 

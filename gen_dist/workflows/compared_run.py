@@ -1,4 +1,4 @@
-"""One preset's part in a comparison: train within the budget, judge, time, and keep a few samples."""
+"""One run of a comparison: train a preset within the budget, judge, time, and keep a few samples."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,8 @@ from gen_dist.sampling.translate import translations
 from gen_dist.tracking.tracker import NoTracker, Tracker
 from gen_dist.training.clock import fair_clock
 from gen_dist.training.training import Diverged
-from gen_dist.workflows.comparison import RUNS, Comparison, Entry, can_be_judged, write_samples
+from gen_dist.workflows.comparison import RUNS, Comparison, Entrant, Entry, write_samples
+from gen_dist.workflows.competing_presets import can_be_judged
 from gen_dist.workflows.equal_budget import images_within, with_budget
 from gen_dist.workflows.foundation import with_foundation
 from gen_dist.workflows.job import JOB, RunJob, RunResult, create_run, open_run, read_result
@@ -41,12 +42,12 @@ def no_tracker(_job: RunJob) -> Tracker:
 
 @final
 class ComparedRun:
-    """A preset within a comparison, stage by stage.
+    """A preset with one seed within a comparison, stage by stage.
 
     Args:
         folder: of the comparison.
         comparison: its terms.
-        name: of the preset.
+        entrant: the preset and the seed.
         device: where to train.
         tracker_of: who is told about a run.
         console: where to show progress.
@@ -56,13 +57,13 @@ class ComparedRun:
         self,
         folder: Storage,
         comparison: Comparison,
-        name: str,
+        entrant: Entrant,
         *,
         device: torch.device,
         tracker_of: Callable[[RunJob], Tracker] = no_tracker,
         console: Console | None = None,
     ) -> None:
-        self._folder, self._comparison, self._name = folder, comparison, name
+        self._folder, self._comparison, self._entrant = folder, comparison, entrant
         self._device, self._tracker_of, self._console = device, tracker_of, console
         self._clock = fair_clock(device)
 
@@ -77,22 +78,24 @@ class ComparedRun:
         except Diverged as error:  # in the rounds that measure its speed, before there is a run
             threads = torch.get_num_threads()
             return Entry(
-                preset=self._name, state="diverged", error=str(error), device=str(self._device), threads=threads
+                preset=self._entrant.preset, seed=self._entrant.seed, state="diverged", error=str(error),
+                device=str(self._device), threads=threads,
             )  # fmt: skip
 
     def _stages(self) -> list[RunResult]:
         """How each stage ended; the second is left out where the first one did not end well."""
-        first = PRESETS[self._name].foundation
+        name = self._entrant.name
+        first = PRESETS[self._entrant.preset].foundation
         stages = 1 if first is None else 2
         results: list[RunResult] = []
         if first is not None:
-            results.append(self._train(f"{self._name}.{FIRST_STAGE}", preset(first), stages, judged=False))
+            results.append(self._train(f"{name}.{FIRST_STAGE}", preset(first), stages, judged=False))
         if not results or results[0].finished:
-            config = preset(self._name)
+            config = preset(self._entrant.preset)
             if results:
                 spec = open_dataset(self._comparison.data).spec
                 config = with_foundation(replace(config, foundation=results[0].bundle), spec)
-            results.append(self._train(self._name, config, stages, judged=True))
+            results.append(self._train(name, config, stages, judged=True))
         return results
 
     def _train(self, run_name: str, config: RunConfig, stages: int, *, judged: bool) -> RunResult:
@@ -110,7 +113,8 @@ class ComparedRun:
         terms, runs = self._comparison, self._folder.child(RUNS)
         if runs.exists(f"{run_name}/{JOB}"):
             return open_run(runs.uri, run_name)
-        config = replace(config, seed=terms.seed)
+        seed = terms.seed if self._entrant.seed is None else self._entrant.seed
+        config = replace(config, seed=seed)
         dataset = open_dataset(terms.data)
         if terms.budget_images is not None:
             images = terms.budget_images // stages
@@ -134,6 +138,7 @@ class ComparedRun:
             judging=replace(terms.judging, select=True) if judged else None,
             experiment=terms.experiment,
             parent=terms.name if terms.experiment else None,
+            tags={"preset": self._entrant.preset, "seed": str(seed)},
         )
         create_run(job)
         return job
@@ -141,7 +146,8 @@ class ComparedRun:
     def _entry(self, results: list[RunResult]) -> Entry:
         last = results[-1]
         entry = Entry(
-            preset=self._name,
+            preset=self._entrant.preset,
+            seed=self._entrant.seed,
             state="finished" if last.finished else "diverged" if last.diverged else "failed",
             error=_reason(last),
             images=sum(result.samples_seen for result in results),
@@ -160,7 +166,7 @@ class ComparedRun:
         make = self._maker(learner)
         if make is None:
             return entry
-        write_samples(self._folder, self._name, make(SHOWN))
+        write_samples(self._folder, self._entrant.name, make(SHOWN))
         began = self._clock()
         sampled = len(make(TIMED))
         return replace(entry, sampling_seconds=self._clock() - began, sampled=sampled)

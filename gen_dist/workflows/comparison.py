@@ -1,16 +1,14 @@
-"""A comparison of families on one dataset: what was agreed, and what came of each preset. It can be taken up again.
+"""A comparison of families on one dataset: what was agreed, and what came of each run. It can be taken up again.
 
 <folder>/comparison.json          the terms, written first
-<folder>/runs/<preset>/           an ordinary training run
-<folder>/entries/<preset>.json    what came of it
-<folder>/samples/<preset>.safetensors
+<folder>/runs/<name>/             an ordinary training run; its name is the preset's, of several seeds <preset>.seed-<n>
+<folder>/entries/<name>.json      what came of it
+<folder>/samples/<name>.safetensors
 <folder>/comparison.{md,parquet}, samples.png
 """
 
-import fnmatch
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, final
 
 import torch
 from jaxtyping import UInt8
@@ -19,13 +17,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from gen_dist.capabilities import Samples, Scores, Translates
 from gen_dist.data.storage import Storage
 from gen_dist.evaluation.protocol import EvaluationRecord
-from gen_dist.learner import Learner
-from gen_dist.presets import PRESETS, preset
 from gen_dist.serialization import from_json, to_json
-from gen_dist.types import DataSpec
 from gen_dist.workflows.job import Judging
 
 TERMS = "comparison.json"
@@ -34,6 +28,30 @@ ENTRIES = "entries"
 SAMPLES = "samples"
 
 EntryState = Literal["finished", "diverged", "failed"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """One run of a comparison: a preset, trained with one seed.
+
+    Attributes:
+        preset: its name.
+        seed: of the run; None where the comparison has only one.
+    """
+
+    preset: str
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its run, entry and samples."""
+        return self.preset if self.seed is None else f"{self.preset}.seed-{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.preset if self.seed is None else f"{self.preset} seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +67,8 @@ class Comparison:
         budget_seconds: training time of each preset, or None when images are counted.
         budget_images: training images of each preset, or None when time is counted.
         max_epochs: passes over the training images at most, whatever the budget: small data would be learned by heart.
-        seed: of every run.
+        seed: of every preset's first run.
+        num_seeds: runs of each preset, with the seeds `seed`, `seed` + 1 and so on.
         experiment: MLflow's, or None for no tracking.
     """
 
@@ -62,6 +81,7 @@ class Comparison:
     budget_images: int | None
     max_epochs: float = 100.0
     seed: int = 0
+    num_seeds: int = 1
     experiment: str | None = None
 
     def __post_init__(self) -> None:
@@ -72,14 +92,29 @@ class Comparison:
                 raise ValueError(f"{name} is {budget}: it must be positive")
         if not self.max_epochs > 0.0:
             raise ValueError(f"max_epochs is {self.max_epochs}: it must be positive")
+        if self.num_seeds < 1:
+            raise ValueError(f"num_seeds is {self.num_seeds}: each preset trains at least once")
+
+    @property
+    def seeds(self) -> range:
+        """The seeds with which each preset trains."""
+        return range(self.seed, self.seed + self.num_seeds)
+
+    @property
+    def entrants(self) -> tuple[Entrant, ...]:
+        """All runs, one seed after the other: what was cut off has compared all presets on the earlier ones."""
+        if self.num_seeds == 1:
+            return tuple(Entrant(name) for name in self.presets)
+        return tuple(Entrant(name, seed) for seed in self.seeds for name in self.presets)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What came of one preset: a row of the table.
+    """What came of one run.
 
     Attributes:
         preset: its name.
+        seed: of the run; None where the comparison has only one.
         state: "finished"; "diverged"; or "failed", which is anything else.
         error: what went wrong, in one line.
         parameters: numbers that training moved; a fitted baseline has none.
@@ -110,65 +145,17 @@ class Entry:
     evaluation: str | None = None
     bundle: str | None = None
     selected_images: int | None = None
+    seed: int | None = None
+
+    @property
+    def entrant(self) -> Entrant:
+        """Whose entry this is."""
+        return Entrant(self.preset, self.seed)
 
     @property
     def record(self) -> EvaluationRecord | None:
         """The evaluation."""
         return None if self.evaluation is None else EvaluationRecord.from_json(self.evaluation)
-
-
-def fits_data(name: str, spec: DataSpec) -> Learner:
-    """The preset's network, built without memory.
-
-    Raises:
-        ValueError: it does not suit the data; the message names the preset.
-    """
-    try:
-        with torch.device("meta"):
-            return preset(name).model.build(spec)
-    except ValueError as error:
-        raise ValueError(f"preset {name} does not suit these images: {error}") from error
-
-
-def suitable_presets(spec: DataSpec) -> list[str]:
-    """Presets for images of this size, with these labels, that can be judged; only the last of a family's stages."""
-    side = str(max(spec.height, spec.width))
-    earlier = {row.foundation for row in PRESETS.values()}
-    return [name for name in PRESETS if name.rsplit("-", 1)[-1] == side and name not in earlier and _suits(name, spec)]
-
-
-def _suits(name: str, spec: DataSpec) -> bool:
-    try:
-        return can_be_judged(fits_data(name, spec))
-    except ValueError:
-        return False
-
-
-def can_be_judged(learner: Learner) -> bool:
-    """Whether it draws, translates or scores images: an autoencoder and a classifier do nothing of it."""
-    return isinstance(learner, Samples | Scores | Translates)
-
-
-def chosen_presets(patterns: Sequence[str], spec: DataSpec) -> tuple[str, ...]:
-    """The presets that names and patterns ("realnvp-*") choose; without any, all that suit the images.
-
-    Raises:
-        ValueError: a pattern fits none, or no preset suits such images.
-    """
-    if not patterns:
-        suitable = suitable_presets(spec)
-        if not suitable:
-            raise ValueError(
-                f"no preset is made for {spec.height}x{spec.width} images: name presets (`gen-dist models` lists them)"
-            )
-        return tuple(suitable)
-    chosen: dict[str, None] = {}
-    for pattern in patterns:
-        fitting = fnmatch.filter(PRESETS, pattern)
-        if not fitting:
-            raise ValueError(f"no preset is called {pattern!r}; `gen-dist models` lists them")
-        chosen.update(dict.fromkeys(fitting))
-    return tuple(chosen)
 
 
 def create_comparison(folder: Storage, comparison: Comparison) -> None:
@@ -208,31 +195,37 @@ def open_comparison(folder: Storage) -> Comparison:
 
 
 def write_entry(folder: Storage, entry: Entry) -> None:
-    """Keep what came of a preset."""
-    folder.write_bytes(f"{ENTRIES}/{entry.preset}.json", to_json(entry, indent=1).encode())
+    """Keep what came of a run."""
+    folder.write_bytes(f"{ENTRIES}/{entry.entrant.name}.json", to_json(entry, indent=1).encode())
 
 
 def read_entry(folder: Storage, name: str) -> Entry | None:
-    """What came of a preset, or None while nobody knows."""
+    """What came of the run of this name, or None while nobody knows."""
     try:
         return from_json(folder.read_bytes(f"{ENTRIES}/{name}.json").decode(errors="replace"), Entry)
     except FileNotFoundError:
         return None
 
 
-def unfinished(folder: Storage, comparison: Comparison) -> list[str]:
-    """Presets of which nothing is known yet, and those that failed: another attempt may do better."""
-    entries = {name: read_entry(folder, name) for name in comparison.presets}
-    return [name for name, entry in entries.items() if entry is None or entry.state == "failed"]
+def read_entries(folder: Storage, comparison: Comparison) -> list[Entry]:
+    """What is known so far."""
+    entries = (read_entry(folder, entrant.name) for entrant in comparison.entrants)
+    return [entry for entry in entries if entry is not None]
+
+
+def unfinished(folder: Storage, comparison: Comparison) -> list[Entrant]:
+    """Runs of which nothing is known yet, and those that failed: another attempt may do better."""
+    settled = {entry.entrant for entry in read_entries(folder, comparison) if entry.state != "failed"}
+    return [entrant for entrant in comparison.entrants if entrant not in settled]
 
 
 def write_samples(folder: Storage, name: str, images: UInt8[Tensor, "n c h w"]) -> None:
-    """Keep some of a model's samples for the sheet."""
+    """Keep some samples of the run of this name for the sheet."""
     folder.write_bytes(f"{SAMPLES}/{name}.safetensors", save_tensors({"images": images.contiguous()}))
 
 
 def read_samples(folder: Storage, name: str) -> UInt8[Tensor, "n c h w"] | None:
-    """The kept samples of a model, or None without any.
+    """The kept samples of the run of this name, or None without any.
 
     Raises:
         ValueError: the file holds something else.

@@ -1,4 +1,4 @@
-"""A comparison while it runs: a bar on a terminal, a line for each preset that ends."""
+"""A comparison while it runs: a bar on a terminal, a line for each run that ends."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -8,14 +8,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from gen_dist.workflows.comparison import Entry
+from gen_dist.workflows.comparison import Entrant, Entry
+from gen_dist.workflows.comparison_standings import Standing, sampling_rate, training_rate
+
+_UNITS = (("bits_per_dimension", "bits/dim"), ("nats", "nats"), ("frechet_distance", "Fréchet"))
 
 
 @final
 class ComparisonProgress:
-    """Shows which presets are done."""
+    """Shows which runs are done."""
 
-    def __init__(self, names: Sequence[str], console: Console) -> None:
+    def __init__(self, entrants: Sequence[Entrant], console: Console) -> None:
         self._console = console
         self._bar = Progress(
             SpinnerColumn(),
@@ -26,7 +29,9 @@ class ComparisonProgress:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("presets trained and judged", total=len(names))
+        several = any(entrant.seed is not None for entrant in entrants)
+        what = "runs (presets with each seed)" if several else "presets"
+        self._task = self._bar.add_task(f"{what} trained and judged", total=len(entrants))
 
     def __enter__(self) -> "ComparisonProgress":
         self._bar.start()
@@ -38,7 +43,7 @@ class ComparisonProgress:
         self._bar.stop()
 
     def ended(self, entry: Entry) -> None:
-        """Say what came of a preset."""
+        """Say what came of a run."""
         self._bar.advance(self._task)
         self._console.print(describe(entry), highlight=False, soft_wrap=True)
 
@@ -46,34 +51,45 @@ class ComparisonProgress:
 def describe(entry: Entry) -> str:
     """One entry in one line."""
     if entry.error is not None:
-        return f"{entry.preset}: {entry.state}, {entry.error}"
+        return f"{entry.entrant.title}: {entry.state}, {entry.error}"
     how = f"{entry.images:,} images in {entry.training_seconds:.0f} s"
-    return f"{entry.preset}: {', '.join([*(f'{figure} {unit}' for figure, unit in _figures(entry)), how])}"
+    return f"{entry.entrant.title}: {', '.join([*(f'{figure} {unit}' for figure, unit in _figures(entry)), how])}"
 
 
-def summary(entries: Sequence[Entry]) -> Table:
-    """The table for a terminal: the figures that fit."""
-    table = Table("preset", "likelihood", "Fréchet", "parameters", "images", "trained/s", "drawn/s")
-    for entry in entries:
-        if entry.error is not None:
-            table.add_row(entry.preset, f"{entry.state}: {entry.error}")
+def summary(ordered: Sequence[Standing]) -> Table:
+    """The table for a terminal: the figures that fit. Several seeds are shown by means and deviations."""
+    several = any(standing.num_seeds > 1 for standing in ordered)
+    table = Table("preset", *(["finished"] if several else []), "likelihood", "Fréchet", "parameters", "images")
+    for title in [*(["updates"] if several else []), "trained/s", "drawn/s"]:
+        table.add_column(title)
+    for standing in ordered:
+        share = [standing.share] if several else []
+        if not standing.finished:
+            last = standing.entries[-1]
+            table.add_row(standing.preset, *share, f"{last.state}: {last.error}")
             continue
-        figures = {unit: figure for figure, unit in _figures(entry)}
+        figures = {unit: spread.text(".4g") for name, unit in _UNITS if (spread := standing.figure(name)) is not None}
         likelihood = next((f"{figures[unit]} {unit}" for unit in ("bits/dim", "nats") if unit in figures), "")
+        updates = [_number(standing.mean(lambda entry: entry.updates))] if several else []
         table.add_row(
-            entry.preset,
+            standing.preset,
+            *share,
             likelihood,
             figures.get("Fréchet", ""),
-            f"{entry.parameters:,}",
-            f"{entry.images:,}",
-            f"{entry.images / entry.training_seconds:,.0f}" if entry.training_seconds else "",
-            f"{entry.sampled / entry.sampling_seconds:,.1f}" if entry.sampling_seconds else "",
+            _number(standing.mean(lambda entry: entry.parameters)),
+            _number(standing.mean(lambda entry: entry.images)),
+            *updates,
+            _number(standing.mean(training_rate)),
+            _number(standing.mean(sampling_rate), ",.1f"),
         )
     return table
+
+
+def _number(value: float | None, how: str = ",.0f") -> str:
+    return "" if value is None else f"{value:{how}}"
 
 
 def _figures(entry: Entry) -> list[tuple[str, str]]:
     """Figures with their units."""
     metrics: dict[str, float] = {} if entry.record is None else entry.record.metrics
-    units = (("bits_per_dimension", "bits/dim"), ("nats", "nats"), ("frechet_distance", "Fréchet"))
-    return [(f"{metrics[name]:.4g}", unit) for name, unit in units if name in metrics]
+    return [(f"{metrics[name]:.4g}", unit) for name, unit in _UNITS if name in metrics]

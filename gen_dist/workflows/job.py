@@ -55,6 +55,7 @@ class RunJob:
         judging: how it is evaluated, or None for not at all.
         experiment: MLflow's, or None for no tracking.
         parent: name of the MLflow run that this one belongs to.
+        tags: of its MLflow run.
         time_budget_seconds: after which the run stops, or None.
         memory_budget_bytes: above which data is streamed instead of held.
     """
@@ -67,6 +68,7 @@ class RunJob:
     judging: Judging | None = Judging()
     experiment: str | None = None
     parent: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
     time_budget_seconds: float | None = None
     memory_budget_bytes: int = 2 << 30
 

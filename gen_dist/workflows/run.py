@@ -158,6 +158,7 @@ class Lead:
         """Tell the tracker what this run is; after a resume also its history, of which nothing arrives twice."""
         config, dataset, tracker = self.job.config, self.dataset, self.tracker
         tracker.start()
+        tracker.set_tags(self.job.tags)
         tracker.log_params({**paths(config), "family": family_of(config.model).name, "data": self.job.data})
         tracker.log_dataset(
             DatasetRecord(name=self.job.data.rstrip("/").rsplit("/", 1)[-1], digest=dataset.digest, uri=self.job.data)
@@ -278,9 +279,8 @@ class Lead:
     def _write_down(self, result: RunResult) -> None:
         self.job.folder.write_bytes(RESULT, to_json(result, indent=1).encode())
         if result.diverged is not None:
-            self.tracker.set_tags(
-                {"outcome": "diverged", **{f"diverged.{k}": str(v) for k, v in result.diverged.items()}}
-            )
+            where = {f"diverged.{name}": str(value) for name, value in result.diverged.items()}
+            self.tracker.set_tags({"outcome": "diverged", **where})
         status: RunStatus = "FINISHED" if result.finished else "FAILED" if result.diverged else "KILLED"
         backlog = self.tracker.finish(status)
         if backlog.num_waiting or backlog.refused:

@@ -124,6 +124,7 @@ def test_a_comparison_is_a_run_in_mlflow_with_one_below_it_for_each_preset(
     assert runs.keys() == {"one", "one/vae-8", "one/gaussian-8"}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     parent = runs["one"].info.run_id
+    assert (runs["one/vae-8"].data.tags["preset"], runs["one/vae-8"].data.tags["seed"]) == ("vae-8", "0")
     assert all(run.data.tags["mlflow.parentRunId"] == parent for name, run in runs.items() if name != "one")
     assert {file.path for file in client.list_artifacts(parent)} == {"comparison.md", "samples.png"}
     assert len(client.get_metric_history(runs["one/vae-8"].info.run_id, "updates/model")) == 1

@@ -20,17 +20,17 @@ from gen_dist.types import DataSpec, ImageBatch
 from gen_dist.workflows import compared_run
 from gen_dist.workflows.comparison import (
     Comparison,
+    Entrant,
     Entry,
-    chosen_presets,
     create_comparison,
-    fits_data,
     open_comparison,
-    read_entry,
+    read_entries,
     unfinished,
     write_entry,
     write_samples,
 )
 from gen_dist.workflows.comparison_report import MARKDOWN, PARQUET, SHEET, write_report
+from gen_dist.workflows.competing_presets import chosen_presets, fits_data
 from gen_dist.workflows.equal_budget import images_within, with_budget
 from gen_dist.workflows.job import Judging
 
@@ -164,7 +164,7 @@ def test_the_table_orders_by_likelihood_and_names_failures(tmp_path: Path) -> No
     folder = open_storage(tmp_path)
     write_samples(folder, "vae-8", torch.zeros(3, 1, 8, 8, dtype=torch.uint8))
     report = write_report(folder, TERMS, list(ENTRIES.values()))
-    assert [entry.preset for entry in report.entries] == ["realnvp-8", "vae-8", "rbm-8", "dcgan-8"]
+    assert [standing.preset for standing in report.standings] == ["realnvp-8", "vae-8", "rbm-8", "dcgan-8"]
     lines = report.text.splitlines()
     first = next(line for line in lines if line.startswith("| realnvp-8"))
     assert "2.250 ± 0.100" in first
@@ -176,7 +176,8 @@ def test_the_table_orders_by_likelihood_and_names_failures(tmp_path: Path) -> No
     assert any(line.startswith("| *real images* |") and "0.250" in line for line in lines)
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
     table = pq.read_table(tmp_path / PARQUET).to_pylist()
-    assert [row["preset"] for row in table] == [entry.preset for entry in report.entries]
+    assert [row["preset"] for row in table] == [standing.preset for standing in report.standings]
+    assert {row["seed"] for row in table} == {0}
     assert table[0]["bits_per_dimension"] == 2.25
     assert table[3]["error"] == ENTRIES["dcgan-8"].error
     assert math.isclose(table[1]["sampling_images_per_second"], 128.0)
@@ -194,8 +195,8 @@ def test_failed_presets_are_tried_again_and_finished_or_diverged_ones_are_not(tm
     write_entry(folder, ENTRIES["vae-8"])
     write_entry(folder, ENTRIES["dcgan-8"])
     write_entry(folder, Entry(preset="rbm-8", state="failed", error="no room"))
-    assert read_entry(folder, "vae-8") == ENTRIES["vae-8"]
-    assert unfinished(folder, TERMS) == ["realnvp-8", "rbm-8"]
+    assert ENTRIES["vae-8"] in read_entries(folder, TERMS)
+    assert unfinished(folder, TERMS) == [Entrant("realnvp-8"), Entrant("rbm-8")]
 
 
 def test_a_folder_without_a_comparison_is_named(tmp_path: Path) -> None:
@@ -215,6 +216,6 @@ def test_a_preset_that_diverges_while_its_speed_is_measured_has_diverged(
     monkeypatch.setattr(compared_run, "images_within", diverging)
     terms = replace(TERMS, data=str(tmp_path / "digits"))
     folder = open_storage(tmp_path / "c")
-    entry = compared_run.ComparedRun(folder, terms, "vae-8", device=torch.device("cpu")).run()
-    assert entry.state == "diverged"
+    entry = compared_run.ComparedRun(folder, terms, Entrant("vae-8", 4), device=torch.device("cpu")).run()
+    assert (entry.state, entry.entrant) == ("diverged", Entrant("vae-8", 4))
     assert "model diverged in phase 'bound'" in str(entry.error)

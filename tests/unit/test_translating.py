@@ -25,7 +25,7 @@ from gen_dist.models.gan.pix2pix import Pix2PixConfig
 from gen_dist.sampling.grids import PADDING
 from gen_dist.sampling.translate import translation_sheet, translations, untranslated
 from gen_dist.types import DataSpec, ImageBatch, SourceSpec
-from gen_dist.workflows.comparison import can_be_judged, suitable_presets
+from gen_dist.workflows.competing_presets import can_be_judged, suitable_presets
 from gen_dist.workflows.evaluate import record_view
 from gen_dist.workflows.pictures import sample_sheet
 
