@@ -25,14 +25,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from bare import BareLoop, Images
+from bare import CPU, BareLoop, Images
 
 from gen_dist.config import RunConfig, override
 from gen_dist.distributed.seeding import seed_for, seed_torch
+from gen_dist.models.gan.biggan import BigGAN
 from gen_dist.models.gan.unconditional import UnconditionalGAN
 from gen_dist.presets import preset
 from gen_dist.training.training import Training
+from gen_dist.types import DataSpec
 
+SPEC = DataSpec(channels=1, height=28, width=28)
 ENDLESS = 2**62
 TARGET = 1.03
 CHECKED_ROUNDS = 3
@@ -52,26 +55,28 @@ SMALL = {
 Advance = Callable[[], object]
 
 
-def training_of(config: RunConfig, images: Images, rounds: int) -> Training:
+def training_of(config: RunConfig, images: Images, rounds: int, device: torch.device = CPU) -> Training:
     """gen_dist's loop, reading its metrics after every block of rounds."""
     settings = replace(config.training, images=ENDLESS, rounds_per_report=rounds, num_threads=1)
-    training = Training(config.model, settings, config.seed, images)
+    training = Training(config.model, settings, config.seed, images, device=device)
     training.advance()
     return training
 
 
-def check_same_work(config: RunConfig, images: Images) -> None:
+def check_same_work(
+    config: RunConfig, images: Images, *, rounds: int = CHECKED_ROUNDS, device: torch.device = CPU
+) -> None:
     """Both loops, from the same noise, reach bit-equal weights and measure the same."""
-    training = training_of(config, images, CHECKED_ROUNDS)
-    bare = BareLoop(config, images, metrics=True)
+    training = training_of(config, images, rounds, device)
+    bare = BareLoop(config, images, metrics=True, device=device)
 
     def same_noise(phase: int, number: int, repeat: int) -> None:
         seed_torch(seed_for("noise", config.seed, phase, number, repeat, 0))
 
     bare.before_step = same_noise
-    names = set(bare.advance(CHECKED_ROUNDS))
+    names = set(bare.advance(rounds))
     learner = training.state.learner
-    assert isinstance(learner, UnconditionalGAN)
+    assert isinstance(learner, UnconditionalGAN | BigGAN)
     for mine, its in ((learner.critic, bare.critic), (learner.generator, bare.generator)):
         for name, value in mine.state_dict().items():
             assert torch.equal(value, its.state_dict()[name]), f"the loops differ in {name}"
@@ -89,10 +94,17 @@ def take_turns(blocks: dict[str, Advance], turns: int) -> dict[str, list[tuple[f
     for turn in range(turns):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
+            wait_for_gpu()
             wall, cpu = time.perf_counter(), time.process_time()
             blocks[name]()
+            wait_for_gpu()
             taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     return taken
+
+
+def wait_for_gpu() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def print_ratio(
@@ -110,10 +122,12 @@ def print_ratio(
     )
 
 
-def contest(config: RunConfig, images: Images, rounds: int, turns: int) -> dict[str, list[tuple[float, float]]]:
+def contest(
+    config: RunConfig, images: Images, rounds: int, turns: int, device: torch.device = CPU
+) -> dict[str, list[tuple[float, float]]]:
     """Blocks of gen_dist's loop and of both bare loops."""
-    training = training_of(config, images, rounds)
-    with_metrics, without = BareLoop(config, images, metrics=True), BareLoop(config, images, metrics=False)
+    training = training_of(config, images, rounds, device)
+    with_metrics, without = (BareLoop(config, images, metrics=metrics, device=device) for metrics in (True, False))
     blocks: dict[str, Advance] = {
         "gen_dist": training.advance,
         "with metrics": lambda: with_metrics.advance(rounds),
@@ -160,7 +174,7 @@ def precision(name: str, images: Images) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    images = Images()
+    images = Images(SPEC)
     for name in ROUNDS_PER_BLOCK:
         overhead(name, images)
     for name in ROUNDS_PER_BLOCK:

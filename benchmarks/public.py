@@ -25,6 +25,7 @@ from itertools import pairwise
 
 import torch
 from bare import Images
+from loop import SPEC
 from torch import Tensor, nn
 
 from gen_dist.config import RunConfig
@@ -64,7 +65,7 @@ def theirs(model: nn.Module, loss_of: Callable[[Tensor], Tensor], images: Images
     def advance() -> None:
         nonlocal position
         for _ in range(rounds):
-            batch = images.images(position, BATCH_SIZE)
+            batch = images.take(position, BATCH_SIZE).images
             position += BATCH_SIZE
             optimizer.zero_grad()
             loss = loss_of(batch)
@@ -130,7 +131,7 @@ def nice_of_nflows() -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
 
 
 def compare(name: str, model: AnyModelConfig, rounds: int, public: Public) -> bool:
-    images = Images()
+    images = Images(SPEC)
     training = TrainingConfig(images=ENDLESS, batch_size=BATCH_SIZE)
     learner, our_step = ours(RunConfig(model=model, training=training), images, rounds)
     torch.manual_seed(0)

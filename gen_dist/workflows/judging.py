@@ -36,7 +36,8 @@ def with_shared_classifier(
     labelled = judging.extractor == "classifier" or (judging.extractor == "auto" and dataset.spec.num_classes >= 2)
     if not labelled:
         return judging
-    classifier_for(dataset, console=console)
+    gpu = torch.device("cuda") if torch.cuda.is_available() else None
+    classifier_for(dataset, device=gpu, console=console)
     shared = folder.child("extractor").uri
     copy_bundle(classifier_directory(dataset), shared)
     return replace(judging, classifier=shared)
