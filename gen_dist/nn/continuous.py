@@ -223,7 +223,7 @@ class ContinuousFlow(nn.Module):
             options: dict[str, float] = {"step_size": self.end_time / solver.num_steps}
         else:
             options = {"max_num_steps": solver.max_steps}
-        span = torch.tensor(times, dtype=state[0].dtype, device=state[0].device)
+        span = torch.linspace(*times, 2, dtype=state[0].dtype, device=state[0].device)
         tolerance = {"rtol": solver.tolerance, "atol": solver.tolerance}
         with giving_up(), torch.autocast(span.device.type, enabled=False):
             if solver.adjoint and torch.is_grad_enabled():

@@ -38,7 +38,7 @@ class SpectralNorm(nn.Module):
         num = min(num_singular_values, *matrix.shape)
         self.register_buffer("left", orthonormalised(torch.randn_like(matrix[:, :num].t().contiguous())))
         self.register_buffer("right", orthonormalised(self.left @ matrix))
-        for _ in range(_FIRST_ITERATIONS):
+        for _ in range(0 if matrix.is_meta else _FIRST_ITERATIONS):  # there are no values to estimate from
             self._iterate(matrix)
 
     def forward(self, weight: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     token.write_text("0" * 64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+        patch.setenv("RAY_worker_niceness", "0")  # other tests compute beside these
         connect(Console(quiet=True), num_cpus=2)
         yield
         ray.shutdown()

@@ -51,16 +51,15 @@ from gen_dist.training.settings import TrainingConfig
 from gen_dist.training.training import Training
 from gen_dist.types import DataSpec, ImageBatch, SourceSpec
 
-LARGE = ("progressive-1024",)  # a batch of such images alone takes as long as all other presets together
-NAMES = tuple(  # baselines have no phases
-    name for name in PRESETS if name not in LARGE and family_of(preset(name).model).kind != "baseline"
-)
+MOST_PIXELS = 32  # of a side: a preset for larger images differs from these in numbers only, and takes the most time
+FULL_NAMES = tuple(name for name in PRESETS if family_of(preset(name).model).kind != "baseline")  # those have no phases
+NAMES = tuple(name for name in FULL_NAMES if int(name.rsplit("-", 1)[1]) <= MOST_PIXELS)
 ENDLESS = 10**9
 ROUNDS = 3
 CAPTION_BYTES = 11
 
 
-def full_spec_of(name: str, size: int | None = None) -> DataSpec:
+def spec_of(name: str, size: int | None = None) -> DataSpec:
     """The images that a preset is for: the last part of its name is their size, or another size instead."""
     own = int(name.rsplit("-", 1)[1])
     size = own if size is None else size
@@ -73,12 +72,6 @@ def full_spec_of(name: str, size: int | None = None) -> DataSpec:
         source=source_of(name, channels, size),
         caption_bytes=CAPTION_BYTES if isinstance(preset(name).model, MatcherConfig | TextToImageConfig) else 0,
     )
-
-
-def spec_of(name: str) -> DataSpec:
-    """The images that a narrow preset is tried on: its own size, but for those that would take too long."""
-    own = full_spec_of(name)
-    return own if own.height <= 64 else full_spec_of(name, 32)
 
 
 def source_of(name: str, channels: int, size: int) -> SourceSpec | None:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from contract.small_presets import (
     ENDLESS,
+    FULL_NAMES,
     NAMES,
     NAMES_8,
     MadeUpImages,
     advance,
     everything,
-    full_spec_of,
     narrow,
     settings,
     spec_of,
@@ -110,18 +110,18 @@ def either(name: str) -> set[str]:
     return set(EITHER.get(type(preset(name).model).__name__, {}))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FULL_NAMES)
 def test_the_configuration_survives_json(name: str) -> None:
     config = preset(name)
     assert RunConfig.from_json(config.to_json()) == config
     assert RunConfig.from_json(narrow(config).to_json()) == narrow(config) != config
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FULL_NAMES)
 def test_the_full_network_fits_the_images_that_it_is_for(name: str) -> None:
     assert PRESETS[name].name == name
     with torch.device("meta"):  # shapes only: the largest would take seconds to initialise
-        full = preset(name).model.build(full_spec_of(name))
+        full = preset(name).model.build(spec_of(name))
     owned = [parameter for player in full.players.values() for parameter in player.module.parameters()]
     frozen = {id(p) for p in full.foundation.parameters()} if isinstance(full, BuildsOn) else set()
     assert {id(parameter) for parameter in owned} | frozen == {id(parameter) for parameter in full.parameters()}
@@ -196,7 +196,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_are_images_of_the_data_and_the_same_seed_draws_them_again(name: str) -> None:
     pixel_by_pixel = family_of(preset(name).model).kind == "autoregressive"
-    spec = full_spec_of(name, 8) if pixel_by_pixel else spec_of(name)  # a large image would take a minute
+    spec = spec_of(name, 8) if pixel_by_pixel else spec_of(name)  # a large image would take a minute
     learner = advance(start(name, spec=spec), 2).evaluation_copy()
     if isinstance(learner, Translates):
         sources = MadeUpImages(spec).take(0, 3).sources

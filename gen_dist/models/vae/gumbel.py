@@ -161,7 +161,7 @@ class GumbelVAE(LatentVariableModel):
         metrics = {
             **terms.metrics,
             "active_units": self.active_units(posterior),
-            "temperature": reconstruction.new_tensor(temperature),
+            "temperature": reconstruction.new_full((), temperature),  # filled on the device: a copy would wait for it
         }
         return self.weighted_bound(terms, self.config, moment), metrics
 
