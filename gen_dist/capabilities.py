@@ -124,12 +124,13 @@ class BuildsOn(Protocol):
     """Is the second run of a two-stage family: it holds the first run's model, frozen, and trains on what that makes.
 
     Attributes:
-        foundation: the first model. A fresh run fills it from a bundle (`RunConfig.foundation`) before its first round;
-            checkpoints and bundles hold it, so neither needs the other bundle again.
+        first_stage: the first model. A fresh run fills it from a bundle (`RunConfig.foundation`) before it begins;
+            checkpoints and bundles hold it, so neither needs the other bundle again. A property, and not the submodule
+            itself: from Python 3.12 on `isinstance` does not see what a module keeps in its dictionary of submodules.
     """
 
     @property
-    def foundation(self) -> Learner: ...
+    def first_stage(self) -> Learner: ...
 
 
 @runtime_checkable

@@ -36,7 +36,7 @@ class TrainingState:
             self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learner.train()
         if isinstance(learner, BuildsOn):
-            learner.foundation.requires_grad_(False).eval()
+            learner.first_stage.requires_grad_(False).eval()
         self.players = dict(learner.players)
         self.phases = tuple(learner.phases)
         self._check_contract()

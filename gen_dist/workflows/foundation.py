@@ -72,7 +72,7 @@ def set_out(training: Training, config: RunConfig, checkpoint: Checkpoint | None
                 f"{config.foundation} holds another model than model.foundation describes: "
                 "create the run anew, so that the description is taken from the bundle"
             )
-        learner.foundation.load_state_dict(bundle.learner.state_dict())
+        learner.first_stage.load_state_dict(bundle.learner.state_dict())
 
 
 def _fitting(config: RunConfig, model: SecondStage, spec: DataSpec) -> Bundle:

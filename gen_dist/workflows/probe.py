@@ -173,7 +173,7 @@ def _encoder_of(bundle: Bundle) -> tuple[Learner, ModelConfig]:
     learner: Learner = bundle.learner
     config: ModelConfig = bundle.config
     if isinstance(learner, BuildsOn) and isinstance(config, SecondStage):
-        return learner.foundation, config.foundation
+        return learner.first_stage, config.foundation
     return learner, config
 
 

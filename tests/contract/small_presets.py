@@ -54,6 +54,12 @@ from gen_dist.types import DataSpec, ImageBatch, SourceSpec
 MOST_PIXELS = 32  # of a side: a preset for larger images differs from these in numbers only, and takes the most time
 FULL_NAMES = tuple(name for name in PRESETS if family_of(preset(name).model).kind != "baseline")  # those have no phases
 NAMES = tuple(name for name in FULL_NAMES if int(name.rsplit("-", 1)[1]) <= MOST_PIXELS)
+# Contrastive divergence is a small difference of large averages, a solver chooses its steps by small errors, and NADE
+# sums over all earlier values: they leave autocast.
+FULL_PRECISION = (
+    *("rbm-8", "rbm-28", "dbm-8", "dbm-28", "ffjord-8", "ffjord-28"),
+    *("nade-8", "nade-28", "rnade-8", "rnade-28"),
+)
 ENDLESS = 10**9
 ROUNDS = 3
 CAPTION_BYTES = 11

@@ -20,7 +20,16 @@ from contract.small_presets import (
     without_noise,
 )
 
-from gen_dist.capabilities import BuildsOn, Classifies, Encodes, Samples, Translates
+from gen_dist.capabilities import (
+    CAPABILITIES,
+    BuildsOn,
+    Classifies,
+    Conditions,
+    Encodes,
+    EstimatesPartition,
+    Samples,
+    Translates,
+)
 from gen_dist.config import RunConfig
 from gen_dist.data.storage import open_storage
 from gen_dist.models.table import family_of
@@ -123,10 +132,21 @@ def test_the_full_network_fits_the_images_that_it_is_for(name: str) -> None:
     with torch.device("meta"):  # shapes only: the largest would take seconds to initialise
         full = preset(name).model.build(spec_of(name))
     owned = [parameter for player in full.players.values() for parameter in player.module.parameters()]
-    frozen = {id(p) for p in full.foundation.parameters()} if isinstance(full, BuildsOn) else set()
+    frozen = {id(p) for p in full.first_stage.parameters()} if isinstance(full, BuildsOn) else set()
     assert {id(parameter) for parameter in owned} | frozen == {id(parameter) for parameter in full.parameters()}
     assert len({id(parameter) for parameter in owned}) == len(owned)
     assert {phase.player for phase in full.phases} == set(full.players)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_can_do_is_written_in_its_class(name: str) -> None:
+    """From Python 3.12 on `isinstance` with a protocol sees neither submodules nor buffers."""
+    with torch.device("meta"):
+        learner = preset(name).model.build(spec_of(name))
+    for protocol in (BuildsOn, Conditions, EstimatesPartition, *(protocol for _, protocol in CAPABILITIES)):
+        members = [member for member in vars(protocol) if not member.startswith("_")]
+        if all(hasattr(learner, member) for member in members):
+            assert all(hasattr(type(learner), member) for member in members), protocol
 
 
 @pytest.mark.parametrize("name", NAMES)

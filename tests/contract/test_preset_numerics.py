@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 import torch
-from contract.small_presets import NAMES, advance, everything, start, weights
+from contract.small_presets import FULL_PRECISION, NAMES, advance, everything, start, weights
 from torch import Tensor, nn
 
 from gen_dist.data.storage import open_storage
@@ -19,12 +19,6 @@ from gen_dist.presets import preset
 from gen_dist.training.checkpoint import capture, read_checkpoint, restore, write_checkpoint
 
 CONVOLUTIONAL = ("dcgan-8", "dcgan-32", "wgan-gp-28", "vae-28", "pixelcnn-28", "realnvp-28", "glow-28", "convnet-28")
-# Contrastive divergence is a small difference of large averages, a solver chooses its steps by small errors, and NADE
-# sums over all earlier values: they leave autocast.
-FULL_PRECISION = (
-    *("rbm-8", "rbm-28", "dbm-8", "dbm-28", "ffjord-8", "ffjord-28"),
-    *("nade-8", "nade-28", "rnade-8", "rnade-28"),
-)
 
 
 def largest_difference(first: dict[str, Tensor], second: dict[str, Tensor]) -> float:

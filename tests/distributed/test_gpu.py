@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from contract.small_presets import NAMES, NAMES_8, MadeUpImages, advance, narrow, settings, spec_of
+from contract.small_presets import FULL_PRECISION, NAMES, NAMES_8, MadeUpImages, advance, narrow, settings, spec_of
 from pool import WorkerPool
 from runs import everything
 from torch import Tensor
@@ -23,6 +23,7 @@ pytestmark = [
 ]
 
 GPU = torch.device("cuda", 0)
+WAITING = "ffjord"  # torchdiffeq looks at times and errors on the host
 CONVOLUTIONAL = ("dcgan-32", "wgan-gp-28", "vae-28", "pixelcnn-28", "realnvp-28", "convnet-28")
 
 
@@ -116,7 +117,7 @@ def test_two_processes_on_one_gpu_train_what_one_trains(pool: WorkerPool, name: 
             torch.testing.assert_close(tensor, alone[entry], atol=2e-3, rtol=2e-3, msg=entry)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("rbm")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in FULL_PRECISION])
 def test_bfloat16_loses_little(name: str) -> None:
     reduced, full = (start(name, precision=precision) for precision in ("bfloat16", "float32"))
     row, expected = reduced.advance(), full.advance()
@@ -147,7 +148,8 @@ def test_a_step_that_is_not_finite_changes_nothing(optimizer: str, fused: bool) 
     assert (caught.value.round, caught.value.repeat, caught.value.player) == (2, 0, "critic")
     assert caught.value.tensor == "output of critic (Sequential)"
     for entry, tensor in on_host(broken).items():
-        if fused or not entry.endswith("/step"):  # an unfused optimizer counts on the host, where no flag is read
+        # An unfused optimizer counts on the host, where no flag is read; RMSprop has no fused variant.
+        if (fused and optimizer != "rmsprop") or not entry.endswith("/step"):
             assert torch.equal(tensor, before[entry]), entry
 
 
@@ -174,7 +176,7 @@ def test_batches_come_from_pinned_memory_without_waiting(name: str, monkeypatch:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(WAITING)])
 def test_the_host_never_waits_for_the_device_inside_a_round(name: str, precision: str) -> None:
     training = start(name, pin_memory=True, precision=precision, num_micro_batches=2)
     advance(training, 2)  # kernels are chosen and moments made

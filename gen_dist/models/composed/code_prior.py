@@ -33,7 +33,7 @@ from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.labels import labels_of, labels_to_draw
 from gen_dist.models.solo import solo_player
 from gen_dist.models.vae import vqvae
-from gen_dist.models.vae.vqvae import VQVAEConfig
+from gen_dist.models.vae.vqvae import VQVAE, VQVAEConfig
 from gen_dist.nn.gated import GatedNetwork
 from gen_dist.nn.incremental_gated import IncrementalGatedNetwork
 from gen_dist.optimization import CONSTANT, Adam, LearningRateSchedule, OptimizerConfig
@@ -149,6 +149,11 @@ class CodePrior(Learner):
         outputs: Tensor = self.network(inputs, self._condition(labels))
         logits = outputs.to(self.embedding.weight.dtype)
         return self.distribution.log_probability(logits, codes[:, None]).flatten(1).sum(1)
+
+    @property
+    def first_stage(self) -> VQVAE:
+        """The VQ-VAE whose codes are modelled."""
+        return self.foundation
 
     @property
     def likelihood_kind(self) -> LikelihoodKind:

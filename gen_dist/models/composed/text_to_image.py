@@ -31,7 +31,7 @@ from gen_dist.learner import Context, Learner, Loss, Phase, Player
 from gen_dist.losses.adversarial import diversity, generator_loss
 from gen_dist.losses.matching import matching_aware_loss
 from gen_dist.models.checks import check_at_least_one
-from gen_dist.models.classifier.matcher import MatcherConfig, captions_of
+from gen_dist.models.classifier.matcher import Matcher, MatcherConfig, captions_of
 from gen_dist.models.gan.text_conditioned import (
     TextConditionedCritic,
     TextConditionedGenerator,
@@ -126,6 +126,11 @@ class TextToImage(Learner):
         kept = torch.zeros(config.num_kept_captions, data.caption_bytes, dtype=torch.uint8)
         self.register_buffer("kept_captions", kept)
         self.kept_captions: Tensor
+
+    @property
+    def first_stage(self) -> Matcher:
+        """The matcher whose text encoder is used."""
+        return self.foundation
 
     @property
     def players(self) -> Mapping[str, Player]:
