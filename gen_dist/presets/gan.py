@@ -101,6 +101,16 @@ def dcgan_64() -> RunConfig:
     )
 
 
+def minimax_28() -> RunConfig:
+    """For 28x28 grey images: the first GAN's minimax game (arXiv:1406.2661, Eq. 1) on the networks of dcgan-28."""
+    return _on_dcgan_28(GameConfig(objective="minimax"))
+
+
+def hinge_28() -> RunConfig:
+    """For 28x28 grey images: the hinge with spectral normalisation of Miyato et al. 2018 (arXiv:1802.05957)."""
+    return _on_dcgan_28(GameConfig(objective="hinge"), critic_normalization="spectral")
+
+
 def lsgan_28() -> RunConfig:
     """For 28x28 grey images: least squares (Mao et al. 2017, arXiv:1611.04076) on the networks of dcgan-28."""
     return _on_dcgan_28(GameConfig(objective="least-squares"))
@@ -134,6 +144,8 @@ PRESETS: tuple[Preset, ...] = (
     Preset(name="dcgan-28", summary="DCGAN of 28x28 images (Fashion-MNIST)", build=dcgan_28),
     Preset(name="wgan-gp-28", summary="WGAN-GP of 28x28 images, five critic steps", build=wgan_gp_28),
     Preset(name="wgan-28", summary="WGAN with weight clipping and RMSprop of 28x28 images", build=wgan_28),
+    Preset(name="minimax-28", summary="GAN with the minimax objective of 28x28 images", build=minimax_28),
+    Preset(name="hinge-28", summary="GAN with hinge loss and spectral norm of 28x28 images", build=hinge_28),
     Preset(name="lsgan-28", summary="least-squares GAN of 28x28 images", build=lsgan_28),
     Preset(name="wgan-lp-28", summary="WGAN with the one-sided penalty of 28x28 images", build=wgan_lp_28),
     Preset(name="dragan-28", summary="GAN with DRAGAN's penalty of 28x28 images", build=dragan_28),
