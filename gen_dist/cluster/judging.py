@@ -56,7 +56,8 @@ def _judge(job_text: str, place: str, ema: bool) -> str:
     job = from_json(job_text, RunJob)
     assert job.judging is not None, "only runs that are judged hand models over"
     torch.set_num_threads(1)
-    judge = make_judge(job.judging, open_dataset(job.data), torch.device("cpu"))
-    record = judge.evaluate(load_bundle(place).learner, ema=ema)
+    learner = load_bundle(place).learner
+    judge = make_judge(job.judging, open_dataset(job.data), torch.device("cpu"), learner=learner)
+    record = judge.evaluate(learner, ema=ema)
     job.folder.child(JUDGED).delete(place.rsplit("/", 1)[-1])
     return record.to_json()

@@ -101,15 +101,14 @@ def compare(
         for split in ("validation", "test"):  # the best model is selected on one, and judged on the other
             dataset.head(split, 1)
         chosen = chosen_presets(presets, dataset.spec)
-        for preset in chosen:
-            fits_data(preset, dataset.spec)
+        learners = [fits_data(preset, dataset.spec) for preset in chosen]
         judging = Judging(
             extractor=extractor,
             num_samples=num_samples,
             num_scored=num_scored,
             inception_weights=None if inception_weights is None else str(inception_weights.absolute()),
         )
-        judging = with_shared_classifier(judging, dataset, folder, console)
+        judging = with_shared_classifier(judging, dataset, folder, console, learners=learners)
         comparison = Comparison(
             name=folder.uri.rsplit("/", 1)[-1],
             presets=chosen,

@@ -17,6 +17,7 @@ from gen_dist.workflows.evaluate import (
     record_view,
 )
 from gen_dist.workflows.extractor import ExtractorChoice, extractor_for
+from gen_dist.workflows.judging import class_judge_for
 
 
 def evaluate(
@@ -36,7 +37,8 @@ def evaluate(
     """Judge a model against real data, and show it between two anchors.
 
     The anchors are real training images, which is as good as it gets, and a Gaussian fitted to the pixels, which a
-    model must beat. Figures mean something only together with the protocol below them: compare like with like.
+    model must beat. Figures mean something only together with the protocol below them: compare like with like. A model
+    that draws for classes is also asked for each, and another classifier says how often it recognises what was asked.
 
     Examples:
         gen-dist evaluate models:/gen-dist-digits@champion --data digits
@@ -66,6 +68,9 @@ def evaluate(
     dataset = dataset_of(data, console)
     where = chosen_device(device)
     features = extractor_for(dataset, extractor, inception_weights=inception_weights, device=where, console=console)
+    class_judge = None
+    if bundle.spec.class_names == dataset.spec.class_names:  # else it does not know the classes that it would be asked
+        class_judge = class_judge_for(bundle.learner, dataset, device=where, console=console)
     evaluator = Evaluator(
         dataset,
         features,
@@ -74,6 +79,7 @@ def evaluate(
         num_scored=num_scored,
         seed=seed,
         matcher=None if matcher is None else load_model(matcher),
+        class_judge=class_judge,
     )
     with console.status(f"drawing and judging {num_samples} images"):
         record = evaluator.evaluate(bundle.learner.to(where), ema=holds_averaged_weights(bundle))

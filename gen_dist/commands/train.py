@@ -19,7 +19,7 @@ from gen_dist.workflows.evaluate import record_view
 from gen_dist.workflows.extractor import ExtractorChoice
 from gen_dist.workflows.foundation import with_foundation
 from gen_dist.workflows.job import Judging, RunJob, RunResult, create_run, open_run, read_result
-from gen_dist.workflows.judging import with_shared_classifier
+from gen_dist.workflows.judging import outline, with_shared_classifier
 from gen_dist.workflows.names import checked_model_name, unique_name
 from gen_dist.workflows.registration import register_run
 
@@ -108,7 +108,10 @@ def train(
     how_many = Workers.parse(workers)
     alone = how_many.most == 1 and not os.environ.get("RAY_ADDRESS")
     if resume is None and not alone and job.judging is not None:
-        job = replace(job, judging=with_shared_classifier(job.judging, dataset_of(data, console), job.folder, console))
+        dataset = dataset_of(data, console)
+        learners = [outline(job.config.model, dataset.spec)]
+        judging = with_shared_classifier(job.judging, dataset, job.folder, console, learners=learners)
+        job = replace(job, judging=judging)
     if resume is None:
         create_run(job)
     result = run_here(job, console) if alone else run_on_ray(job, how_many, console)

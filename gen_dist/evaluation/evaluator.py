@@ -11,6 +11,7 @@ from gen_dist.bundle.bundle import Bundle
 from gen_dist.capabilities import Samples, Scores, Translates, capabilities
 from gen_dist.data.dataset import Dataset
 from gen_dist.distributed.seeding import seed_for, seeded
+from gen_dist.evaluation.class_accuracy import CLASS_ACCURACY, ClassJudge, draws_for_labels
 from gen_dist.evaluation.coverage import class_shares, diversity, modes_covered, pixel_deviation
 from gen_dist.evaluation.extractor import Extractor
 from gen_dist.evaluation.fidelity import fidelity
@@ -57,6 +58,8 @@ class Evaluator:
         nearest_k: neighbours of precision and recall.
         seed: of the learner's noise.
         matcher: judges whether images show what their captions say, for learners that draw for captions.
+        class_judge: classifier that judges whether images show the class they were drawn for, for learners that draw
+            for labels; another network than the extractor.
 
     Raises:
         ValueError: the split or the number of samples is too small for the figures.
@@ -73,6 +76,7 @@ class Evaluator:
         nearest_k: int = 3,
         seed: int = 0,
         matcher: Bundle | None = None,
+        class_judge: Bundle | None = None,
     ) -> None:
         self._dataset = dataset
         self._extractor = extractor
@@ -94,6 +98,7 @@ class Evaluator:
         self._captions: CaptionJudge | None = None
         if matcher is not None:
             self._captions = CaptionJudge(matcher, dataset.read(split, limit=num_samples))
+        self._classes = None if class_judge is None else ClassJudge(class_judge, reference)
         self._anchors: dict[int, Anchors] = {}
         self._pairs: dict[int, ImageBatch] = {}
         self._untranslated: dict[int, dict[str, float]] = {}
@@ -129,6 +134,9 @@ class Evaluator:
             anchors = self._anchors_at(num)
             if self._captions is not None:
                 metrics |= self._captions.figures(learner, seed=seed)
+            if self._classes is not None and draws_for_labels(learner):
+                metrics |= self._classes.figures(learner, num, seed=seed)
+                anchors = Anchors(anchors.figures | self._classes.anchors, anchors.num_real)
             notes += _notes_on_samples(metrics, anchors, num)
         elif isinstance(learner, Translates):
             pairs = self._pairs_at(num)
@@ -149,6 +157,7 @@ class Evaluator:
             seed=seed,
             ema=ema,
             matcher_digest=None if self._captions is None else self._captions.matcher_digest,
+            class_judge_digest=self._classes.digest if self._classes and CLASS_ACCURACY in metrics else None,
         )
         kind = None if score is None else score.kind
         return EvaluationRecord(

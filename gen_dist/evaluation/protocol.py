@@ -17,6 +17,8 @@ PROTOCOL_VERSION = 1
 
 _OF_THE_MODEL = ("seed", "ema")
 """Fields that say which noise and which copy of the weights were judged, not how."""
+_OF_ONE_FIGURE = ("class_judge_digest",)
+"""Fields that only the class accuracy depends on: all other figures compare across them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +41,8 @@ class EvaluationProtocol:
         ema: whether averaged weights were judged.
         version: of the arithmetic.
         matcher_digest: identifies what judged whether images show what their captions say; None without.
+        class_judge_digest: identifies the classifier behind `class_accuracy`, which compares only where this agrees, as
+            all other figures do anyway; None without that figure.
     """
 
     extractor: ExtractorName
@@ -54,10 +58,12 @@ class EvaluationProtocol:
     ema: bool
     version: int = PROTOCOL_VERSION
     matcher_digest: str | None = None
+    class_judge_digest: str | None = None
 
     def comparable(self) -> str:
         """Canonical JSON of the fields that must agree for figures to compare; equal texts compare."""
-        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _OF_THE_MODEL}
+        left_out = _OF_THE_MODEL + _OF_ONE_FIGURE
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
         if self.matcher_digest is None:  # younger than the records that are kept: their text must stay what it was
             del fields["matcher_digest"]
         if not self.num_translated:  # so that it compares with what was written down before there were translators

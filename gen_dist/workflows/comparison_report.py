@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gen_dist.data.storage import Storage
 from gen_dist.data.tables import Cell, write_table
+from gen_dist.evaluation.class_accuracy import CLASS_ACCURACY
 from gen_dist.evaluation.protocol import EvaluationRecord
 from gen_dist.models.table import family_of
 from gen_dist.presets import preset
@@ -35,7 +36,12 @@ _FIGURES = (
     ("recall", "recall", ".2f"),
     ("diversity", "diversity", ".2f"),
 )
-_OCCASIONAL_FIGURES = (("L1", "l1", ".2f"), ("PSNR", "psnr", ".2f"), ("SSIM", "ssim", ".3f"))
+_OCCASIONAL_FIGURES = (
+    ("class accuracy", CLASS_ACCURACY, ".3f"),
+    ("L1", "l1", ".2f"),
+    ("PSNR", "psnr", ".2f"),
+    ("SSIM", "ssim", ".3f"),
+)
 _LIKELIHOODS = (("bits/dim", "bits_per_dimension", ".3f"), ("nats", "nats", ".1f"))
 _Figures = Sequence[tuple[str, str, str]]
 _OVER_SEEDS = (
@@ -107,7 +113,8 @@ def markdown(comparison: Comparison, ordered: Sequence[Standing]) -> str:
     rows = [_means(standing, shown) if several else _cells(standing.entries[0], shown) for standing in ordered]
     anchored = next((record for record in records if record.anchors), None)
     if anchored is not None:
-        rows += [_anchor_cells(anchored, anchor, title, shown) for anchor, title in ANCHORS.items()]
+        known = {name: value for record in reversed(records) for name, value in record.anchors.items()}
+        rows += [_anchor_cells(known, anchor, title, shown) for anchor, title in ANCHORS.items()]
     lines = [
         _line(titles),
         _line(["---"] * len(titles)),
@@ -153,8 +160,8 @@ def _means(standing: Standing, shown: _Figures) -> dict[str, str]:
     }
 
 
-def _anchor_cells(record: EvaluationRecord, anchor: str, title: str, shown: _Figures) -> dict[str, str]:
-    figures = {column: _number(record.anchors.get(f"{name}_{anchor}"), how) for column, name, how in shown}
+def _anchor_cells(known: Mapping[str, float], anchor: str, title: str, shown: _Figures) -> dict[str, str]:
+    figures = {column: _number(known.get(f"{name}_{anchor}"), how) for column, name, how in shown}
     return {"preset": f"*{title}*", **figures}
 
 

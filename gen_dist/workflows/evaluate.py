@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gen_dist.bundle.bundle import Bundle, load_bundle
+from gen_dist.evaluation.class_accuracy import PER_CLASS
 from gen_dist.evaluation.protocol import EvaluationRecord
 from gen_dist.tracking.registry import load_registered
 
@@ -22,6 +23,7 @@ FIGURES = (
     ("recall", "recall", "higher"),
     ("diversity", "diversity", "near 1"),
     ("modes_covered", "modes covered", "higher"),
+    ("class_accuracy", "asked class recognised", "higher"),
     ("retrieval", "captions found", "higher"),
     ("l1", "mean absolute error (of 255)", "lower"),
     ("psnr", "PSNR in dB", "higher"),
@@ -80,6 +82,20 @@ def record_view(record: EvaluationRecord) -> Group:
     lines = (
         f"{made} ({weights}, seed {protocol.seed}) against {protocol.num_reference} images",
         f"data {protocol.dataset_digest[:8]}, features {protocol.extractor} {protocol.extractor_digest[:8]}",
+        *([] if protocol.class_judge_digest is None else [f"classes judged by {protocol.class_judge_digest[:8]}"]),
         *(f"note: {note}" for note in record.notes),
     )
-    return Group(table, Text("\n".join(lines)))
+    classes = _class_view(record)
+    return Group(table, *([] if classes is None else [classes]), Text("\n".join(lines)))
+
+
+def _class_view(record: EvaluationRecord) -> Table | None:
+    """For each class, how often it is recognised in images that were drawn for it, and in real ones."""
+    shares = {name.removeprefix(PER_CLASS): share for name, share in record.metrics.items() if PER_CLASS in name}
+    if not shares:
+        return None
+    table = Table("class", "model", "real images", title="Asked class recognised")
+    for name, share in shares.items():
+        real = record.anchors.get(f"{PER_CLASS}{name}_real")
+        table.add_row(name, f"{share:.3f}", "" if real is None else f"{real:.3f}")
+    return table

@@ -30,6 +30,8 @@ ExtractorChoice = Literal["auto", "classifier", "random", "inception"]
 CACHE_VARIABLE = "GEN_DIST_CACHE"
 MAX_MEASURED = 10_000
 """Images that the accuracy and the scale of features are measured on at most."""
+JUDGE_SEED = 1
+"""Of the classifier that says which class an image shows: another network than the extractor, whose seed is 0."""
 SMALL_IMAGE_PIXELS = 16
 """Up to this side, images go to the small classifier."""
 
@@ -75,51 +77,55 @@ def extractor_for(
 def classifier_for(
     dataset: Dataset,
     *,
+    seed: int = 0,
     cache: Path | None = None,
     device: torch.device | None = None,
     console: Console | None = None,
 ) -> Bundle:
     """The classifier of a labelled dataset, trained by the ordinary loop unless the cache has it.
 
-    Its training split teaches it; provenance["test_accuracy"] says how well. Several processes may ask at once: they
-    all get the one that was stored first.
+    Its training split teaches it; provenance["test_accuracy"] says how well. Another seed makes another network.
+    Several processes may ask at once: they all get the one that was stored first.
 
     Raises:
         ValueError: the data has fewer than two classes.
         BundleError: the cached one was damaged.
     """
-    directory = classifier_directory(dataset, cache)
+    directory = classifier_directory(dataset, cache, seed=seed)
     if not directory.exists():
-        _train(dataset, directory, device, console)
+        _train(dataset, directory, seed, device, console)
     try:
         return load_bundle(directory, device=device)
     except BundleError as error:
         raise BundleError(f"the cached classifier can't be used, remove {directory}: {error}") from error
 
 
-def classifier_directory(dataset: Dataset, cache: Path | None = None) -> Path:
+def classifier_directory(dataset: Dataset, cache: Path | None = None, *, seed: int = 0) -> Path:
     """Where the classifier of a dataset is kept.
 
     Args:
         dataset: its digest is part of the name, as is the classifier's configuration.
         cache: by default $GEN_DIST_CACHE/extractors, or ~/.cache/gen_dist/extractors.
+        seed: of its training.
     """
-    config = hashlib.sha256(_classifier_config(dataset.spec).to_json().encode()).hexdigest()
+    config = hashlib.sha256(_classifier_config(dataset.spec, seed).to_json().encode()).hexdigest()
     root = Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/gen_dist").expanduser() / "extractors"
     return (cache or root) / f"classifier-{dataset.digest[:16]}-{config[:8]}"
 
 
-def _classifier_config(spec: DataSpec) -> RunConfig:
+def _classifier_config(spec: DataSpec, seed: int) -> RunConfig:
     config = preset("convnet-8" if max(spec.height, spec.width) <= SMALL_IMAGE_PIXELS else "convnet-28")
-    return dataclasses.replace(config, training=dataclasses.replace(config.training, checkpoint_every_seconds=None))
+    training = dataclasses.replace(config.training, checkpoint_every_seconds=None)
+    return dataclasses.replace(config, seed=config.seed + seed, training=training)
 
 
-def _train(dataset: Dataset, directory: Path, device: torch.device | None, console: Console | None) -> None:
-    config = _classifier_config(dataset.spec)
+def _train(dataset: Dataset, directory: Path, seed: int, device: torch.device | None, console: Console | None) -> None:
+    config = _classifier_config(dataset.spec, seed)
     stream = dataset.stream("train", seed=config.seed)
     shown = Console(quiet=True) if console is None else console
     try:
-        with RunProgress("classifier for the evaluation", config.training.images, shown) as progress:
+        title = f"{'second ' if seed == JUDGE_SEED else ''}classifier for the evaluation"
+        with RunProgress(title, config.training.images, shown) as progress:
             learner = train_to_end(
                 config.model, config.training, config.seed, stream, device=device, report=progress.report
             )
@@ -127,7 +133,7 @@ def _train(dataset: Dataset, directory: Path, device: torch.device | None, conso
         stream.close()
     accuracy, deviation = _measure(learner, dataset)
     provenance = {
-        "purpose": "features for evaluation",
+        "purpose": "judge of classes" if seed == JUDGE_SEED else "features for evaluation",
         "dataset_digest": dataset.digest,
         "test_accuracy": accuracy,
         FEATURE_SCALE: 1.0 / deviation,

@@ -29,6 +29,8 @@ class Judging:
         num_scored: images whose likelihood is averaged, where the model has one.
         inception_weights: safetensors file, for the "inception" extractor.
         classifier: bundle of the classifier to use, instead of this machine's own.
+        class_judge: bundle of the classifier that says whether images show the class they were drawn for, instead of
+            this machine's own.
         select: whether the model is judged that was best on validation images during the run (see
             `gen_dist.workflows.selection`), instead of the last one.
     """
@@ -39,6 +41,7 @@ class Judging:
     num_scored: int = 1000
     inception_weights: str | None = None
     classifier: str | None = None
+    class_judge: str | None = None
     select: bool = False
 
 

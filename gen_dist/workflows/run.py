@@ -82,7 +82,8 @@ def work(
         set_out(training, config, checkpoint)
         if world.rank > 0:
             return _follow(job, training, ask)
-        judge = None if job.judging is None else make_judge(job.judging, dataset, device, console)
+        learner, judging = training.state.learner, job.judging
+        judge = None if judging is None else make_judge(judging, dataset, device, console, learner=learner)
         tracker = tracker or NoTracker()
         lead = Lead(job, training, dataset, judge, tracker, console or Console(), elsewhere, ownership)
         try:
@@ -156,13 +157,12 @@ class Lead:
 
     def _introduce(self, checkpoint: Checkpoint | None) -> None:
         """Tell the tracker what this run is; after a resume also its history, of which nothing arrives twice."""
-        config, dataset, tracker = self.job.config, self.dataset, self.tracker
+        config, data, tracker = self.job.config, self.job.data, self.tracker
         tracker.start()
         tracker.set_tags(self.job.tags)
-        tracker.log_params({**paths(config), "family": family_of(config.model).name, "data": self.job.data})
-        tracker.log_dataset(
-            DatasetRecord(name=self.job.data.rstrip("/").rsplit("/", 1)[-1], digest=dataset.digest, uri=self.job.data)
-        )
+        tracker.log_params({**paths(config), "family": family_of(config.model).name, "data": data})
+        digest = self.dataset.digest
+        tracker.log_dataset(DatasetRecord(name=data.rstrip("/").rsplit("/", 1)[-1], digest=digest, uri=data))
         tracker.log_text(describe_phases(self.training.state.learner), "phases.txt")
         tracker.log_text(config.to_json(), "config.json")
         if checkpoint is None:

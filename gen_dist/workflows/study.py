@@ -19,7 +19,7 @@ from gen_dist.tuning.ledger import STUDY_KEY, Ledger, create_ledger
 from gen_dist.tuning.records import StudyRecord
 from gen_dist.tuning.spaces import space as space_named
 from gen_dist.workflows.job import Judging
-from gen_dist.workflows.judging import with_shared_classifier
+from gen_dist.workflows.judging import outline, with_shared_classifier
 from gen_dist.workflows.trial import judge_of
 
 TERMS = "terms.json"
@@ -124,7 +124,8 @@ def new_study(
     space = bind(override_dimensions(space_named(settings.space), settings.dimensions), base)
     if folder.exists(STUDY_KEY):
         raise ValueError(f"{folder.uri} already holds a study: continue it with --resume, or choose another name")
-    judging = with_shared_classifier(judging, dataset, folder, console)
+    learners = [outline(base.model, dataset.spec)]
+    judging = with_shared_classifier(judging, dataset, folder, console, learners=learners)
     judge = judge_of(dataset.uri, dataset.digest, judging, torch.device("cpu"))
     terms = StudyTerms(
         settings=settings,

@@ -40,11 +40,11 @@ from gen_dist.training.checkpoint import capture, read_checkpoint, restore, writ
 from gen_dist.training.round import step_phase
 from gen_dist.training.training import Training
 
+_IN_THE_MARGIN = "inside the hinge's margin real and generated images push it equally, and oppositely"
 # Parameters that stay where they start, by preset, each with its reason.
 STILL: dict[str, dict[str, str]] = {
-    "projection-gan-28": {
-        "critic.score.bias": "inside the hinge's margin real and generated images push it equally, and oppositely"
-    },
+    "projection-gan-28": {"critic.score.bias": _IN_THE_MARGIN},
+    "hinge-28": {"critic.6.bias": _IN_THE_MARGIN},
     **{
         f"progressive-{size}": {
             f"{layer}.{kind}": "belongs to a smaller size: without stages a run has full size from the start"
@@ -57,9 +57,7 @@ STILL: dict[str, dict[str, str]] = {
 }
 # Parameters of families that may stand still for a while, each with its reason.
 EITHER: dict[str, dict[str, str]] = {
-    "BigGANConfig": {
-        "critic.linear.bias": "inside the hinge's margin real and generated images push it equally, and oppositely"
-    },
+    "BigGANConfig": {"critic.linear.bias": _IN_THE_MARGIN},
 }
 # What must change before a loss is a mean over images: batch statistics mix images, steps of a size that suits a whole
 # batch do so too, and the rest is noise that `without_noise` does not still.

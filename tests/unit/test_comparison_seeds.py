@@ -135,6 +135,20 @@ def test_the_table_has_the_share_of_runs_that_finished_and_says_why_others_did_n
     assert report.text.count("- vae-8: a note") == 1
 
 
+def test_class_accuracy_has_a_column_where_a_model_draws_for_classes(folder: Storage, report: Report) -> None:
+    assert "class accuracy" not in cells(report, "vae-8")
+    entries = made_up_entries()
+    figures = EvaluationRecord.from_json(str(entries[-1].evaluation))
+    asked = replace(
+        figures, metrics=figures.metrics | {"class_accuracy": 0.75}, anchors={"class_accuracy_real": 0.875}
+    ).to_json()
+    again = write_report(folder, TERMS, [*entries[:-1], replace(entries[-1], evaluation=asked)])
+    assert cells(again, "dcgan-8")["class accuracy"] == "0.750"
+    assert cells(again, "vae-8")["class accuracy"] == ""
+    assert cells(again, "*real images*")["class accuracy"] == "0.875"
+    assert cells(again, "*real images*")["Fréchet distance"] == "0.250"
+
+
 def test_of_a_single_finished_run_there_is_no_deviation(folder: Storage) -> None:
     entries = [entry for entry in made_up_entries() if entry.seed != 9]
     assert cells(write_report(folder, TERMS, entries), "dcgan-8")["Fréchet distance"] == "1.500"

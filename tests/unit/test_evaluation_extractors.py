@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from gen_dist.bundle.bundle import BundleError, load_bundle, save_bundle
@@ -13,13 +14,20 @@ from gen_dist.config import RunConfig
 from gen_dist.data.dataset import Dataset
 from gen_dist.data.importing import ImportOptions, import_source
 from gen_dist.data.sources.digits import DigitsSource
+from gen_dist.evaluation.class_accuracy import PER_CLASS
 from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.evaluation.inception import InceptionExtractor, InceptionV3, resize_like_tensorflow
+from gen_dist.evaluation.protocol import same_protocol
+from gen_dist.evaluation.random_features import RandomExtractor
 from gen_dist.learner import Learner
 from gen_dist.models.classifier.convnet import ConvNetConfig
+from gen_dist.models.gan.conditional import ConditionalGANConfig
+from gen_dist.models.gan.dcgan import DCGANConfig
 from gen_dist.training.settings import TrainingConfig
 from gen_dist.workflows import extractor as workflow
-from gen_dist.workflows.extractor import classifier_directory, classifier_for, extractor_for
+from gen_dist.workflows.evaluate import record_view
+from gen_dist.workflows.extractor import JUDGE_SEED, classifier_directory, classifier_for, extractor_for
+from gen_dist.workflows.judging import class_judge_for
 
 CONVERT = Path(__file__).parents[2] / "benchmarks" / "convert_inception.py"
 SMALL = RunConfig(
@@ -116,6 +124,34 @@ def test_the_classifier_sees_classes_and_the_real_anchor_covers_all(digits: Data
     anchors = Evaluator(digits, extractor_for(digits, cache=tmp_path), num_samples=200)._anchors_at(200).figures
     assert anchors["modes_covered_real"] == 1.0
     assert anchors["frechet_distance_real"] < anchors["frechet_distance_gaussian"] / 3
+
+
+def test_models_that_draw_for_labels_are_judged_by_a_second_classifier(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEN_DIST_CACHE", str(tmp_path))
+    plain = DCGANConfig(generator_channels=4, critic_channels=4, latent_dim=3, base_size=2).build(digits.spec)
+    assert class_judge_for(plain, digits) is None
+    labelled = ConditionalGANConfig(generator_channels=4, critic_channels=4, latent_dim=3, base_size=2)
+    learner = labelled.build(digits.spec)
+    second = class_judge_for(learner, digits)
+    assert second is not None
+    assert second.provenance["run"]["seed"] == SMALL.seed + 1
+    assert classifier_directory(digits, seed=JUDGE_SEED) != classifier_directory(digits)
+
+    evaluator = Evaluator(digits, RandomExtractor(digits.spec), num_samples=100, class_judge=second)
+    record, other = (evaluator.evaluate(model, ema=False) for model in (learner, plain))
+    assert record.protocol.class_judge_digest == second.digest
+    assert record.anchors["class_accuracy_real"] == pytest.approx(second.provenance["test_accuracy"], abs=0.02)
+    assert sum(name.startswith(PER_CLASS) for name in record.metrics) == 10
+    assert other.protocol.class_judge_digest is None
+    assert not any("class_accuracy" in name for name in other.metrics | other.anchors)
+    assert same_protocol(record, other)  # all their other figures compare
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(record_view(record))
+    assert "Asked class recognised" in captured.get()
+    assert f"classes judged by {second.digest[:8]}" in captured.get()
 
 
 def made_up(name: str, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:

@@ -76,6 +76,10 @@ def test_records_under_other_protocols_do_not_compare(changes: dict[str, object]
     assert {name: other[name] for name in mine if mine[name] != other[name]} == changes
 
 
+def test_the_judge_of_classes_belongs_to_one_figure_only() -> None:
+    assert same_protocol(record(), record(class_judge_digest="cc"))
+
+
 def test_seed_and_averaging_belong_to_what_is_judged() -> None:
     other = record(seed=7, ema=False)
     assert same_protocol(record(), other)
