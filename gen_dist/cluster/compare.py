@@ -8,7 +8,7 @@ import ray
 import torch
 from rich.console import Console
 
-from gen_dist.cluster.session import Resources, connect, describe_resources, fits
+from gen_dist.cluster.session import Resources, connect, describe_resources, shortage
 from gen_dist.cluster.train import tracker_of
 from gen_dist.data.storage import open_storage
 from gen_dist.serialization import from_json, to_json
@@ -38,8 +38,8 @@ def compare(uri: str, console: Console, *, resources: Resources) -> list[Entry]:
     connect(console)
     taken = resources.settled()
     console.print(f"comparison in {folder.uri}, on {describe_resources()}", highlight=False, soft_wrap=True)
-    if not fits(taken):
-        console.print(f"no node has {taken.cpus:g} CPUs and {taken.gpus} GPUs now: waiting for one (Ctrl-C to give up)")
+    if (waits := shortage(taken, what="a preset's run")) is not None:
+        console.print(waits, highlight=False, soft_wrap=True)
     with ComparisonProgress(left, console) as progress:
         return _run_all(uri, left, taken, progress)
 

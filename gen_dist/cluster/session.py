@@ -2,7 +2,7 @@
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import ray
@@ -23,18 +23,39 @@ class Resources:
     """What one trial takes of the cluster.
 
     Attributes:
-        cpus: processors; also the threads that it computes with.
-        gpus: GPUs, or a share of one; None is a quarter where there are any.
+        cpus: processors of each worker; also the threads that it computes with.
+        gpus: of each worker, or a share of one; None is a quarter where there are any, or a whole one for each of
+            several workers.
+        workers: that train the trial together.
     """
 
     cpus: float = 1.0
     gpus: float | None = None
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"{self.workers} workers cannot train anything: at least 1")
+        if self.workers > 1 and self.gpus is not None and self.gpus % 1:
+            raise ValueError(
+                f"{self.workers} workers with {self.gpus:g} GPUs each: NCCL wants one for each worker: give each a "
+                "whole one, or let the trial have one worker"
+            )
 
     def settled(self) -> "Resources":
         """The same with a number of GPUs, as the cluster is now."""
         if self.gpus is not None:
             return self
-        return Resources(cpus=self.cpus, gpus=GPU_SHARE if has_gpus() else 0.0)
+        share = 1.0 if self.workers > 1 else GPU_SHARE
+        return replace(self, gpus=share if has_gpus() else 0.0)
+
+    def bundles(self) -> list[dict[str, float]]:
+        """The same in Ray's words: what each worker takes."""
+        return [{"CPU": self.cpus, "GPU": self.gpus or 0.0} for _ in range(self.workers)]
+
+    def __str__(self) -> str:
+        each = f"{self.cpus:g} CPUs" + (f" and {self.gpus:g} GPUs" if self.gpus else "")
+        return each if self.workers == 1 else f"{self.workers} workers with {each} each"
 
 
 def connect(console: Console, *, num_cpus: int | None = None, dashboard: bool = False) -> None:
@@ -85,12 +106,30 @@ def has_gpus() -> bool:
 
 
 def fits(resources: Resources) -> bool:
-    """Whether any living node is large enough for one trial, busy or not."""
+    """Whether the living nodes are large enough for one trial, busy or not. A worker never spans nodes."""
     return how_many_fit(resources) > 0
 
 
 def how_many_fit(resources: Resources) -> int:
     """How many trials the cluster carries at once, as it is now."""
+    return _workers_that_fit(resources) // resources.workers
+
+
+def shortage(resources: Resources, *, what: str = "a trial") -> str | None:
+    """What one would wait for, for people; None when it can begin at once."""
+    if not fits(resources):
+        room = _workers_that_fit(resources)
+        there = "no node is that large" if not room else f"there is room for {room} of them"
+        return f"{what} takes {resources}, and now {there}: waiting for more nodes (Ctrl-C to give up)"
+    free, asked = ray.available_resources(), {"CPU": resources.cpus, "GPU": resources.gpus or 0.0}
+    busy = [name for name, each in asked.items() if each * resources.workers > free.get(name, 0.0)]
+    if busy:
+        names = " and ".join(f"{free.get(name, 0.0):g} {name}s" for name in busy)
+        return f"{what} takes {resources}, and {names} are free now: waiting for others to end (Ctrl-C to give up)"
+    return None
+
+
+def _workers_that_fit(resources: Resources) -> int:
     return sum(_fit_on(node["Resources"], resources) for node in ray.nodes() if node["Alive"])
 
 

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from gen_dist.cluster.session import Resources, connect, describe_resources, fits, how_many_fit
+from gen_dist.cluster.session import Resources, connect, describe_resources, how_many_fit, shortage
 from gen_dist.cluster.tune import confirm, search
 from gen_dist.config import RunConfig, override
+from gen_dist.distributed.world import World
 from gen_dist.tracking.mlflow_tracker import MLflowTracker
 from gen_dist.tracking.spool import RunIdentity
 from gen_dist.tracking.tracker import NoTracker, Tracker
+from gen_dist.training.curriculum import Curriculum
 from gen_dist.tuning.confirm import to_confirm
 from gen_dist.tuning.ledger import Ledger
 from gen_dist.tuning.records import ConfirmationRecord
@@ -34,8 +36,11 @@ def run_study(
         seconds: of this call, instead of the study's own time budget.
 
     Raises:
+        ValueError: a trial would have more workers than micro-batches.
         KeyboardInterrupt: the search was interrupted; it goes on with --resume.
     """
+    settings = RunConfig.from_json(ledger.study.base_config).training
+    Curriculum(settings).check_workers(World(size=resources.workers))
     folder = ledger.storage
     tracker.start()  # before its trials: MLflow puts them below it
     terms = terms_of(folder)
@@ -45,8 +50,8 @@ def run_study(
     console.print(
         f"study {ledger.study.name} in {folder.uri}, on {describe_resources()}", highlight=False, soft_wrap=True
     )
-    if not fits(taken):
-        console.print(f"no node has {taken.cpus:g} CPUs and {taken.gpus} GPUs now: waiting for one (Ctrl-C to give up)")
+    if (waits := shortage(taken)) is not None:
+        console.print(waits, highlight=False, soft_wrap=True)
     with StudyWatcher(ledger.study, folder, console, lambda name: child_tracker(ledger, terms, name)) as watcher:
         left = [t for t in ledger.trials() if t.state in ("pending", "running")]
         if left or len(ledger.trials()) < ledger.study.num_trials:

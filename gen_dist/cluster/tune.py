@@ -1,7 +1,6 @@
 """A search on Ray Tune: Tune decides who runs when and who stops early; the ledger remembers."""
 
 import json
-import logging
 import random
 import tempfile
 from collections.abc import Sequence
@@ -11,8 +10,7 @@ from typing import Any, final
 
 import ray
 import ray.tune
-import torch
-from ray.tune import Callback, Checkpoint, TuneConfig, Tuner
+from ray.tune import Callback, Checkpoint, PlacementGroupFactory, TuneConfig, Tuner
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
@@ -21,12 +19,16 @@ from ray.tune.schedulers import (
     PopulationBasedTraining,
     TrialScheduler,
 )
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from gen_dist.cluster.group import together
 from gen_dist.cluster.searching import START, LedgerSearcher, trial_called
 from gen_dist.cluster.session import Resources
 from gen_dist.config import RunConfig
 from gen_dist.data.storage import open_storage
 from gen_dist.distributed.seeding import seed_for
+from gen_dist.distributed.world import World
 from gen_dist.serialization import from_json, to_json
 from gen_dist.tuning.binding import apply
 from gen_dist.tuning.ledger import Ledger, open_ledger
@@ -64,7 +66,8 @@ def search(
     searcher = LedgerSearcher(ledger, RunConfig.from_json(study.base_config))
     trainable = ray.tune.with_resources(
         ray.tune.with_parameters(_trial, study_uri=ledger.storage.uri, judging=to_json(judging)),
-        {"CPU": resources.cpus, "GPU": resources.gpus},
+        # All its workers or none: Tune starts a trial when there is room for the whole of it.
+        PlacementGroupFactory(resources.bundles()),
     )
     population = study.scheduler == "pbt"
     tuner = Tuner(
@@ -90,30 +93,42 @@ def search(
 
 def confirm(jobs: Sequence[ConfirmationJob], *, resources: Resources, watcher: StudyWatcher) -> None:
     """Run confirmation trainings, as many at once as the cluster carries; each result is in the ledger."""
-    remote = ray.remote(_confirmation).options(
-        num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=CONFIRMATION_RETRIES, retry_exceptions=False
-    )
-    waiting = {remote.remote(to_json(job)): job for job in jobs}
+    waiting = {}
+    for job in jobs:
+        place = placement_group(resources.bundles())  # all workers or none, as in the search
+        remote = ray.remote(_confirmation).options(
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(place, 0, placement_group_capture_child_tasks=True),
+            max_retries=CONFIRMATION_RETRIES,
+            retry_exceptions=False,
+        )
+        waiting[remote.remote(to_json(job))] = job, place
     while waiting:
         ready, _ = ray.wait(list(waiting), num_returns=1)
-        job = waiting.pop(ready[0])
+        job, place = waiting.pop(ready[0])
         try:
             record = from_json(ray.get(ready[0]), ConfirmationRecord)
         except ray.exceptions.RayError as error:
             record = replace(job.record, state="failed", error=str(error).strip().splitlines()[-1])
             open_ledger(open_storage(job.study)).write_confirmation(record)
+        remove_placement_group(place)
         watcher.confirmed(record)
 
 
 def _confirmation(job: str) -> str:
     """What runs in a confirmation's process."""
-    _quiet_process()
-    return to_json(run_confirmation(from_json(job, ConfirmationJob), _device()))
+    with together(_follow_confirmation, job) as world:
+        return to_json(run_confirmation(from_json(job, ConfirmationJob), device=world.device, world=world))
+
+
+def _follow_confirmation(job: str, world: World) -> None:
+    """What runs in the processes of its other workers."""
+    run_confirmation(from_json(job, ConfirmationJob), device=world.device, world=world)
 
 
 def _trial(config: dict[str, Any], study_uri: str, judging: str) -> None:
     """What runs in a trial's process."""
-    _quiet_process()
     ledger = open_ledger(open_storage(study_uri))
     record = trial_called(ledger, ray.tune.get_context().get_trial_id(), config)
     pointer = ray.tune.get_checkpoint()
@@ -127,10 +142,16 @@ def _trial(config: dict[str, Any], study_uri: str, judging: str) -> None:
         judging=from_json(judging, Judging),
     )
     try:
-        run_trial(job, _report, _device())
+        with together(_follow_trial, to_json(job)) as world:
+            run_trial(job, _report, device=world.device, world=world)
     except Exception as error:
         ledger.write_trial(replace(ledger.trial(record.id), state="failed", error=f"{type(error).__name__}: {error}"))
         raise
+
+
+def _follow_trial(job: str, world: World) -> None:
+    """What runs in the processes of a trial's other workers."""
+    run_trial(from_json(job, TrialJob), device=world.device, world=world)
 
 
 def _report(news: News) -> None:
@@ -156,7 +177,13 @@ def _from_pointer(study: StudyRecord, record: TrialRecord, values: Values, point
         return record
     base = RunConfig.from_json(record.config)
     config = apply(study.space, values, base)
-    return replace(record, parent=content["trial"], values=values, config=config.to_json())
+    return replace(
+        record,
+        parent=content["trial"],
+        parent_checkpoint=content["checkpoint"],
+        values=values,
+        config=config.to_json(),
+    )
 
 
 def _scheduler(study: StudyRecord) -> TrialScheduler:
@@ -237,14 +264,3 @@ class _Bookkeeper(Callback):  # type: ignore[misc]
             record = replace(record, state="failed", error="its process died")
             self._ledger.write_trial(record)
         self._watcher.ended(record)
-
-
-def _quiet_process() -> None:
-    """As many threads as the trial has CPUs, and no line in the log for every pointer that Ray stores."""
-    assigned = ray.get_runtime_context().get_assigned_resources()
-    torch.set_num_threads(max(1, int(assigned.get("CPU", 1))))
-    logging.getLogger("ray").setLevel(logging.WARNING)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

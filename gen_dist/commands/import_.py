@@ -5,9 +5,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from gen_dist.cluster.importing import on_cluster
 from gen_dist.data.catalog import Beside, SourceOptions, open_beside
 from gen_dist.data.importing import Imported, ImportOptions, import_source
 from gen_dist.data.pairs import pair_rule
+from gen_dist.data.piecewise import import_in_pieces
+from gen_dist.data.sources.folder import FolderSource
 from gen_dist.data.sources.unpaired import UnpairedSource
 from gen_dist.data.split import SplitShares
 from gen_dist.data.transform import Transform
@@ -31,6 +34,7 @@ def import_dataset(
     limit: int | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
+    ray: bool = False,
     path: Path | None = None,
     labels: Path | None = None,
     download: bool = False,
@@ -41,9 +45,10 @@ def import_dataset(
 ) -> None:
     """Turn images into a dataset: Parquet shards with a manifest, whole or not at all.
 
-    SOURCE is a folder of PNG and JPEG images (class folders become labels, folders train/ and test/ the splits), an
-    IDX file or a folder of them, a .npz or .npy file, or a built-in name: digits, fashion-mnist, cifar10, imagenet32,
-    polygons, glyphs (symbols with their names as captions; glyphs:FONT.ttf draws them from a font of yours).
+    SOURCE is a folder of PNG and JPEG images, or an s3://bucket/prefix of them (class folders become labels, folders
+    train/ and test/ the splits), an IDX file or a folder of them, a .npz or .npy file, or a built-in name: digits,
+    fashion-mnist, cifar10, imagenet32, polygons, glyphs (symbols with their names as captions; glyphs:FONT.ttf draws
+    them from a font of yours).
     DATASET_URI is a folder or s3://bucket/prefix (AWS_ENDPOINT_URL is honoured).
 
     Published test splits are kept; the splits that are missing are carved out by a hash of each image's id, so that
@@ -56,6 +61,7 @@ def import_dataset(
     Examples:
       gen-dist import digits digits-dataset
       gen-dist import photos/ s3://bucket/photos-64 --resize 64 --crop 64 --mode rgb --skip-bad
+      gen-dist import s3://bucket/raw-photos s3://bucket/photos-64 --resize 64 --crop 64 --mode rgb --ray
       gen-dist import cifar10 cifar10-dataset --path cifar-10-binary.tar.gz
 
       gen-dist import digits digits-edges --pairs edges
@@ -86,6 +92,9 @@ def import_dataset(
         limit: take only this many images, chosen at random, always the same ones.
         skip_bad: leave out images that can't be read or lack a counterpart or a caption, and list them.
         overwrite: replace the dataset that is there.
+        ray: share the work out over the Ray cluster that RAY_ADDRESS names, or over this machine's processors. The
+            result is the same. Interrupted, the same command goes on; what is finished is kept. For a folder or an
+            s3:// prefix of images, which all machines must see, as they must DATASET_URI.
         path: folder or archive of fashion-mnist, cifar10 or imagenet32; font of glyphs.
         labels: file with the labels of a single IDX or .npy file of images.
         download: let fashion-mnist be downloaded.
@@ -119,7 +128,16 @@ def import_dataset(
     if isinstance(opened, UnpairedSource) and opened.repeated:
         print(f"The smaller set is repeated: {opened.repeated}")
         recorded["repeated"] = opened.repeated
-    _print_result(import_source(opened, dataset_uri, options, recorded_options=recorded))
+    if not ray:
+        imported = import_source(opened, dataset_uri, options, recorded_options=recorded)
+    elif isinstance(opened, FolderSource):
+        imported = import_in_pieces(opened, dataset_uri, options, carry_out=on_cluster, recorded_options=recorded)
+    else:
+        raise ValueError(
+            f"--ray shares out a folder or an s3:// prefix of images, with captions in text files beside them, and "
+            f"{source} with these options is something else: leave --ray out"
+        )
+    _print_result(imported)
 
 
 def _print_result(imported: Imported) -> None:

@@ -16,7 +16,7 @@ Job = Annotated[str, tyro.conf.Positional]
 
 KEPT_OPTIONS = {
     "train.py": ("--runs", "--workers", "--time-budget-seconds", "--register"),
-    "tune_gan.py": ("--studies", "--cpus-per-trial", "--gpus-per-trial"),
+    "tune_gan.py": ("--studies", "--cpus-per-trial", "--gpus-per-trial", "--workers-per-trial"),
     "compare.py": ("--comparisons", "--cpus-per-run", "--gpus-per-run"),
 }
 """Of the scripts that can resume: the options that say where and on what, which a resumed one is given again."""

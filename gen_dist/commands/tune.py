@@ -43,6 +43,7 @@ def tune(
     num_samples: int = 1000,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float | None = None,
+    workers_per_trial: int = 1,
     studies: str = "studies",
     name: str | None = None,
     resume: str | None = None,
@@ -82,8 +83,9 @@ def tune(
         extractor: of features for the Frechet distance and its kin.
         inception_weights: safetensors file, for --extractor inception.
         num_samples: images drawn for an evaluation.
-        cpus_per_trial: of one trial.
-        gpus_per_trial: of one trial; fractions share a GPU. A quarter when there are any.
+        cpus_per_trial: of one trial, or of each of its workers.
+        gpus_per_trial: the same; fractions share a GPU. A quarter when there are any, one for each of several workers.
+        workers_per_trial: that train one trial together, on one node or several; at most training.num_micro_batches.
         studies: folder or s3:// prefix that holds the studies.
         name: of the study.
         resume: name of a study to go on with.
@@ -93,6 +95,7 @@ def tune(
         overrides: fields of the preset by path.
     """
     console = Console()
+    resources = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial, workers=workers_per_trial)
     root = open_storage(studies)
     name = checked_name("study", resume or name or unique_name("tune"))
     if resume is None:
@@ -127,7 +130,6 @@ def tune(
             console=console,
         )
     folder = root.child(name)
-    resources = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial)
     seconds = None if resume is None or time_budget is None else seconds_of(time_budget)
     ledger = open_ledger(folder)
     tracker = study_tracker(ledger)

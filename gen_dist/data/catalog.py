@@ -137,7 +137,8 @@ BUILT_IN: dict[str, BuiltIn] = {
 def open_source(name: str, options: SourceOptions) -> Source:
     """The source that a user named: a built-in name, or a path. "glyphs:FONT.ttf" names a font with the glyphs.
 
-    A path is a .npz or .npy file, an IDX file, a folder of IDX files, or a folder of PNG and JPEG images.
+    A path is a .npz or .npy file, an IDX file, a folder of IDX files, or a folder of PNG and JPEG images; such a folder
+    may be an s3://bucket/prefix too.
 
     Raises:
         DataError: there is nothing of that name, or it can't be read.
@@ -149,6 +150,9 @@ def open_source(name: str, options: SourceOptions) -> Source:
     if built_in is not None:
         _refuse_options(name, options, built_in.takes)
         return built_in.open(options)
+    if name.startswith("s3://"):
+        _refuse_options(name, options, frozenset())
+        return FolderSource(name)
     path = Path(name).expanduser()
     if path.is_dir():
         _refuse_options(name, options, frozenset())

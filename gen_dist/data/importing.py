@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from gen_dist.data.captions import caption_bytes_of
 from gen_dist.data.dataset import Dataset, open_dataset
-from gen_dist.data.errors import DataError, naming
+from gen_dist.data.errors import DataError
 from gen_dist.data.order import random_generator
 from gen_dist.data.pairs import PairRule
 from gen_dist.data.progress import track
 from gen_dist.data.publish import publishing
+from gen_dist.data.recording import Recorder
 from gen_dist.data.schema import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -33,9 +34,9 @@ from gen_dist.data.spill import Record
 from gen_dist.data.split import SplitShares
 from gen_dist.data.storage import open_storage
 from gen_dist.data.storage_local import replacing
-from gen_dist.data.transform import OneShape, Transform
+from gen_dist.data.transform import Transform
 from gen_dist.data.writer import MAX_GROUP_ROWS, SplitsWriter, collect
-from gen_dist.types import DataSpec, SourceSpec
+from gen_dist.types import DataSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,8 +112,7 @@ class _Importer:
         self._source = source
         self._options = options
         self._folder = folder
-        self._images = OneShape("image")
-        self._sources = OneShape("source")
+        self._recorder = Recorder(options.transform, options.pairs, source.class_names)
         self._caption_bytes = 0
         self.skipped: list[str] = []
 
@@ -120,35 +120,14 @@ class _Importer:
         total = min(self._source.num_examples, self._options.limit or self._source.num_examples)
         with closing(track(self._records(), f"Importing {self._source.name}", total)) as records:
             spec, splits = self._write(records, total)
-        if not splits["train"].rows:
-            raise DataError(f"{self._source.name} leaves no image to train on: lower --validation and --test")
-        return Manifest(
-            schema_version=SCHEMA_VERSION,
-            spec=spec,
-            has_text=self._source.has_text,
-            splits=splits,
-            provenance=Provenance(
-                source=self._source.name,
-                options=recorded_options,
-                gen_dist_version=_version(),
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
-                num_skipped=len(self.skipped),
-            ),
-            digest=digest_of(spec, splits),
-        )
+        return manifest_of(self._source, spec, splits, recorded_options, num_skipped=len(self.skipped))
 
     def _write(self, records: Iterator[tuple[SplitName, Record]], total: int) -> tuple[DataSpec, dict[str, Split]]:
         first = next(records, None)
-        if first is None or self._images.shape is None:
+        if first is None:
             raise DataError(f"{self._source.name} holds no image that can be read")
-        height, width, channels = self._images.shape
-        spec = DataSpec(
-            channels=channels,
-            height=height,
-            width=width,
-            class_names=self._source.class_names,
-            source=self._source_spec(),
-        )
+        paired = not isinstance(self._source, GivesSources) or self._source.paired
+        spec = self._recorder.spec(paired=paired)
         writer = SplitsWriter(
             self._folder,
             spec,
@@ -162,63 +141,77 @@ class _Importer:
                 writer.add(*split_and_record)
             return replace(spec, caption_bytes=self._caption_bytes), collect(writer.finish(), spec)
 
-    def _source_spec(self) -> SourceSpec | None:
-        if self._sources.shape is None:
-            return None
-        height, width, channels = self._sources.shape
-        paired = not isinstance(self._source, GivesSources) or self._source.paired
-        return SourceSpec(channels=channels, height=height, width=width, paired=paired)
-
     def _records(self) -> Iterator[tuple[SplitName, Record]]:
         for example in self._chosen():
             try:
-                record = self._record(example)
+                record = self._recorder.record(example)
             except DataError as error:
-                cause = f"{example.where}: {error}"
                 if not self._options.skip_bad:
-                    raise DataError(f"{cause} (--skip-bad leaves out what can't be read)") from error
-                self.skipped.append(cause)
+                    raise unreadable(example, error) from error
+                self.skipped.append(f"{example.where}: {error}")
                 continue
             split = split_of_example(example, self._source, self._options.shares)
             self._caption_bytes = max(self._caption_bytes, caption_bytes_of(example.text))
             yield split, record
 
     def _chosen(self) -> Iterator[Example]:
-        total, limit = self._source.num_examples, self._options.limit
-        if limit is None or limit >= total:
+        chosen = chosen_places(self._source.num_examples, self._options.limit)
+        if chosen is None:
             yield from self._source.examples()
             return
-        chosen = np.zeros(total, dtype=bool)
-        chosen[random_generator("limit").choice(total, limit, replace=False)] = True
         yield from (example for example, take in zip(self._source.examples(), chosen, strict=False) if take)
 
-    def _record(self, example: Example) -> Record:
-        image, source = self._pixels(example)
-        num_classes = len(self._source.class_names)
-        if num_classes and (example.label is None or not 0 <= example.label < num_classes):
-            raise DataError(f"its label is {example.label}, not one of 0..{num_classes - 1}")
-        if example.text is not None and "\0" in example.text:
-            raise DataError("its caption holds a character of code 0, which marks the end of captions: leave it out")
-        self._images.check(image, example.where)
-        if source is None:
-            return Record(example.id, example.label, example.text, image.tobytes())
-        with naming(example.source_where):
-            self._sources.check(source, example.source_where)
-        return Record(example.id, example.label, example.text, image.tobytes(), source.tobytes())
 
-    def _pixels(self, example: Example) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        transform, pairs = self._options.transform, self._options.pairs
-        if pairs is not None:
-            assert example.load_source is None, "sources are either made or brought"
-            return pairs(example.load(), transform)
-        image = transform(example.load())
-        if example.load_source is None:
-            return image, None
-        with naming(example.source_where):
-            return image, transform(example.load_source())
+def chosen_places(total: int, limit: int | None) -> NDArray[np.bool_] | None:
+    """Which of a source's images are taken, the same ones at every import; None for all."""
+    if limit is None or limit >= total:
+        return None
+    chosen = np.zeros(total, dtype=bool)
+    chosen[random_generator("limit").choice(total, limit, replace=False)] = True
+    return chosen
 
 
-def _version() -> str:
+def unreadable(example: Example, error: DataError) -> DataError:
+    """What an import says that stops at an image."""
+    return DataError(f"{example.where}: {error} (--skip-bad leaves out what can't be read)")
+
+
+def manifest_of(
+    source: Source, spec: DataSpec, splits: dict[str, Split], options: dict[str, str], *, num_skipped: int
+) -> Manifest:
+    """The manifest of a dataset whose shards are written.
+
+    Args:
+        source: what was imported.
+        spec: of the dataset.
+        splits: with their shards.
+        options: for the provenance, as text.
+        num_skipped: bad images that were left out.
+
+    Raises:
+        DataError: nothing is left to train on.
+    """
+    if not splits["train"].rows:
+        raise DataError(f"{source.name} leaves no image to train on: lower --validation and --test")
+    provenance = Provenance(
+        source=source.name,
+        options=options,
+        gen_dist_version=version(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        num_skipped=num_skipped,
+    )
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        spec=spec,
+        has_text=source.has_text,
+        splits=splits,
+        provenance=provenance,
+        digest=digest_of(spec, splits),
+    )
+
+
+def version() -> str:
+    """Of this gen_dist."""
     try:
         return metadata.version("gen-dist")
     except metadata.PackageNotFoundError:

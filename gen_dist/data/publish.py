@@ -4,7 +4,7 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def publishing(destination: Storage, *, overwrite: bool) -> Iterator[Path]:
     Raises:
         DataError: the destination holds a dataset already and `overwrite` is False, or holds other files.
     """
-    _check_free(destination, overwrite=overwrite)
+    check_free(destination, overwrite=overwrite)
     local = destination.local_path
     if local is None:
         with tempfile.TemporaryDirectory(prefix="gen-dist-import-") as staging:
@@ -41,7 +41,12 @@ def publishing(destination: Storage, *, overwrite: bool) -> Iterator[Path]:
         _publish_here(staging_folder, local)
 
 
-def _check_free(destination: Storage, *, overwrite: bool) -> None:
+def check_free(destination: Storage, *, overwrite: bool) -> None:
+    """Whether a dataset may be written there.
+
+    Raises:
+        DataError: there is one already and `overwrite` is False, or there are other files.
+    """
     if destination.exists(MANIFEST):
         if not overwrite:
             raise DataError(f"{destination.uri} holds a dataset already: choose another place, or add --overwrite")
@@ -75,7 +80,12 @@ def _publish_elsewhere(staging: Path, destination: Storage) -> None:
                 destination.upload(staging / key, key)
         destination.write_bytes(MANIFEST, (staging / MANIFEST).read_bytes())
         on_failure.pop_all()
-    for key in before - set(keys):
+    delete_shards(destination, before - set(keys))
+
+
+def delete_shards(destination: Storage, keys: Iterable[str]) -> None:
+    """Remove those of these files that are shards of a dataset that was replaced, and nothing else."""
+    for key in keys:
         if SHARD_KEY.fullmatch(key):
             destination.delete(key)
 

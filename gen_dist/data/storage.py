@@ -24,6 +24,9 @@ class Backend(Protocol):
     def read_bytes(self, name: str) -> bytes:
         """The whole file; FileNotFoundError when absent."""
 
+    def read_start(self, name: str, size: int) -> bytes:
+        """The first `size` bytes, fewer when it is shorter; FileNotFoundError when absent."""
+
     def sha256(self, name: str) -> str:
         """Digest of the file; FileNotFoundError when absent."""
 
@@ -86,6 +89,10 @@ class Storage:
             StorageError: the place can't be read; the message says why.
         """
         return self._backend.read_bytes(self._name(key))
+
+    def read_start(self, key: str, size: int) -> bytes:
+        """The first `size` bytes of a file that may be larger than anybody wants, as in `read_bytes`."""
+        return self._backend.read_start(self._name(key), size)
 
     def sha256(self, key: str) -> str:
         """SHA-256 of the file in hexadecimal, streamed; FileNotFoundError as in `read_bytes`."""

@@ -43,6 +43,11 @@ class LocalBackend:
         with _explained(self._path(name)):
             return self._path(name).read_bytes()
 
+    def read_start(self, name: str, size: int) -> bytes:
+        """By one read."""
+        with _explained(self._path(name)), self._path(name).open("rb") as file:
+            return file.read(size)
+
     def sha256(self, name: str) -> str:
         """Digest of the file."""
         with _explained(self._path(name)), self._path(name).open("rb") as file:

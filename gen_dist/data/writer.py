@@ -24,53 +24,40 @@ SPILL = "spill"
 
 
 @final
-class SplitsWriter:
-    """Takes images in any order and writes each split's shards in a random order that their ids determine.
+class ShardWriter:
+    """Writes shards of a split from images in the order in which they are to stand.
 
     Args:
-        folder: where the shards and, until `finish`, the spilled images lie.
+        folder: below which the shards lie, in a folder for each split.
         spec: of the dataset.
         has_text: whether images carry a text.
-        expected_rows: about how many images will come.
         max_group_rows: rows of a row group, unless images are so large that fewer fill `MAX_GROUP_BYTES`.
     """
 
-    def __init__(
-        self, folder: Path, spec: DataSpec, *, has_text: bool, expected_rows: int, max_group_rows: int = MAX_GROUP_ROWS
-    ) -> None:
+    def __init__(self, folder: Path, spec: DataSpec, *, has_text: bool, max_group_rows: int = MAX_GROUP_ROWS) -> None:
         self._folder = folder
         self._spec = spec
         self._schema = arrow_schema(spec, has_text)
-        row_bytes = image_bytes(spec) + source_bytes(spec)
-        self._group_rows = max(1, min(max_group_rows, MAX_GROUP_BYTES // row_bytes))
-        buckets = max(1, min(MAX_BUCKETS, expected_rows * row_bytes // BUCKET_BYTES))
-        self._spills = {name: Spill(folder / SPILL / name, buckets) for name in SPLITS}
+        self._group_rows = max(1, min(max_group_rows, MAX_GROUP_BYTES // (image_bytes(spec) + source_bytes(spec))))
 
-    def add(self, split: SplitName, record: Record) -> None:
-        """Put one image away."""
-        self._spills[split].add(record)
+    @property
+    def max_rows(self) -> int:
+        """How many images fill a shard."""
+        return GROUPS_PER_SHARD * self._group_rows
 
-    def finish(self) -> Iterator[tuple[SplitName, Shard, list[int]]]:
-        """Write the shards one by one; with each comes the number of its images of every class."""
-        for name, spill in self._spills.items():
-            records = spill.drain()
-            for index in range(1 << 62):
-                first = next(records, None)
-                if first is None:
-                    break
-                yield name, *self._write_shard(name, index, first, records)
-        shutil.rmtree(self._folder / SPILL)
+    def write(self, name: SplitName, index: int, records: Iterator[Record]) -> tuple[Shard, list[int]] | None:
+        """Fill a shard; with it comes the number of its images of every class. None when there are no images.
 
-    def close(self) -> None:
-        """Close what is open."""
-        for spill in self._spills.values():
-            spill.close()
-
-    def _write_shard(
-        self, name: SplitName, index: int, first: Record, records: Iterator[Record]
-    ) -> tuple[Shard, list[int]]:
+        Args:
+            name: of the split.
+            index: of the shard.
+            records: as many are taken as fit.
+        """
+        first = next(records, None)
+        if first is None:
+            return None
         unfinished = self._folder / name / "unfinished"
-        unfinished.parent.mkdir(exist_ok=True)
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
         content = hashlib.sha256()
         counts = [0] * self._spec.num_classes
         rows = 0
@@ -119,6 +106,48 @@ class SplitsWriter:
         if "source" in self._schema.names:
             columns["source"] = _pixels(source_bytes(self._spec), [record.source for record in records])
         return pa.Table.from_pydict(columns, schema=self._schema)
+
+
+@final
+class SplitsWriter:
+    """Takes images in any order and writes each split's shards in a random order that their ids determine.
+
+    Args:
+        folder: where the shards and, until `finish`, the spilled images lie.
+        spec: of the dataset.
+        has_text: whether images carry a text.
+        expected_rows: about how many images will come.
+        max_group_rows: rows of a row group, unless images are so large that fewer fill `MAX_GROUP_BYTES`.
+    """
+
+    def __init__(
+        self, folder: Path, spec: DataSpec, *, has_text: bool, expected_rows: int, max_group_rows: int = MAX_GROUP_ROWS
+    ) -> None:
+        self._folder = folder
+        self._shards = ShardWriter(folder, spec, has_text=has_text, max_group_rows=max_group_rows)
+        row_bytes = image_bytes(spec) + source_bytes(spec)
+        buckets = max(1, min(MAX_BUCKETS, expected_rows * row_bytes // BUCKET_BYTES))
+        self._spills = {name: Spill(folder / SPILL / name, buckets) for name in SPLITS}
+
+    def add(self, split: SplitName, record: Record) -> None:
+        """Put one image away."""
+        self._spills[split].add(record)
+
+    def finish(self) -> Iterator[tuple[SplitName, Shard, list[int]]]:
+        """Write the shards one by one; with each comes the number of its images of every class."""
+        for name, spill in self._spills.items():
+            records = spill.drain()
+            for index in range(1 << 62):
+                written = self._shards.write(name, index, records)
+                if written is None:
+                    break
+                yield name, *written
+        shutil.rmtree(self._folder / SPILL)
+
+    def close(self) -> None:
+        """Close what is open."""
+        for spill in self._spills.values():
+            spill.close()
 
 
 def _pixels(size: int, images: list[bytes]) -> Any:

@@ -1,7 +1,6 @@
 """The workers of one run, and the few things that they say to each other. The only caller of torch.distributed."""
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -11,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 CPU = torch.device("cpu")
+BUCKET_BYTES = 25 << 20
 
 
 @final
@@ -53,17 +53,21 @@ class World:
         return range(self.rank, num_micro_batches, self.size)
 
     def sum_(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over all workers, in one all-reduce per dtype. Strides are kept."""
+        """Replace each tensor by its sum over all workers. Strides are kept.
+
+        They are sent in buckets of one dtype: while one is on its way, the next is put together and the one before is
+        taken apart.
+        """
         if self.size == 1:
             return
-        by_dtype: dict[torch.dtype, list[Tensor]] = defaultdict(list)
-        for tensor in tensors:
-            by_dtype[tensor.dtype].append(tensor)
-        for group in by_dtype.values():
-            flat = torch.cat([tensor.reshape(-1) for tensor in group])
-            dist.all_reduce(flat)
-            pieces = torch.split(flat, [tensor.numel() for tensor in group])
-            for tensor, piece in zip(group, pieces, strict=True):
+        on_their_way = []
+        for bucket in buckets_of(tensors, BUCKET_BYTES):
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            on_their_way.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
+        for bucket, flat, work in on_their_way:
+            work.wait()
+            pieces = torch.split(flat, [tensor.numel() for tensor in bucket])
+            for tensor, piece in zip(bucket, pieces, strict=True):
                 tensor.copy_(piece.view(tensor.shape))
 
     def broadcast_(self, tensors: Sequence[Tensor], source: int = 0) -> None:
@@ -95,6 +99,24 @@ class World:
         raised = torch.tensor([int(flag) for flag in flags], device=self.device)
         dist.all_reduce(raised)
         return tuple(bool(count) for count in raised.tolist())
+
+
+def buckets_of(tensors: Sequence[Tensor], bucket_bytes: int) -> list[list[Tensor]]:
+    """Neighbours of one dtype together, as many as fit; a larger tensor alone.
+
+    The buckets follow from the tensors alone: all workers send the same, and a sum has the same bits every time.
+    """
+    buckets: list[list[Tensor]] = []
+    open_ones: dict[torch.dtype, tuple[list[Tensor], int]] = {}
+    for tensor in tensors:
+        bucket, filled = open_ones.get(tensor.dtype, ([], 0))
+        if bucket and filled + tensor.nbytes > bucket_bytes:
+            bucket, filled = [], 0
+        if not bucket:
+            buckets.append(bucket)
+        bucket.append(tensor)
+        open_ones[tensor.dtype] = bucket, filled + tensor.nbytes
+    return buckets
 
 
 def nccl_version() -> str | None:

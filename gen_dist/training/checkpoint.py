@@ -71,6 +71,16 @@ class Checkpoint:
         """The directory's name; sorting names sorts by time."""
         return f"{self.moment.samples_seen:015d}"
 
+    @property
+    def digest(self) -> str:
+        """sha256 of weights, buffers and optimizer moments: what a run takes over that goes on from another's."""
+        digest = hashlib.sha256()
+        for group in ("learner", "optimizers"):
+            for name, tensor in sorted(self.tensors[group].items()):
+                digest.update(f"{group}/{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
 
 def capture(training: Training, *, config: str, data_digest: str, evaluations: list[Row]) -> Checkpoint:
     """Copy a run to the host. Every worker must call it: memories travel to worker 0."""

@@ -4,13 +4,12 @@ import enum
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 
 from gen_dist.learner import Learner, ModelConfig
-from gen_dist.training.checkpoint import capture
-from gen_dist.training.checkpointing import CheckpointWriter
+from gen_dist.training.checkpoint import Checkpoint, capture
 from gen_dist.training.settings import TrainingConfig
 from gen_dist.training.training import Row, Training
 from gen_dist.types import ImageSource, Moment
@@ -57,14 +56,30 @@ class Observers:
     checkpoint: Callable[[], None] = ignore_checkpoint
 
 
+@runtime_checkable
+class Keeper(Protocol):
+    """Takes checkpoints."""
+
+    def submit(self, checkpoint: Checkpoint) -> None:
+        """Keep this one, now or soon."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keeping:
-    """Where checkpoints go, and what they must say of the run."""
+    """Where checkpoints go, when, and what they must say of the run.
 
-    writer: CheckpointWriter | None  # on worker 0 only
+    Attributes:
+        writer: on worker 0 only.
+        config: the run's configuration as JSON text.
+        data_digest: digest of the dataset.
+        when_judged: right after every evaluation and at no other time, whatever the settings say.
+    """
+
+    writer: Keeper | None
     config: str
     data_digest: str
+    when_judged: bool = False
 
 
 @final
@@ -118,21 +133,19 @@ def fit(
         asked = ask()
         save, stop = training.world.any(late or asked >= Request.CHECKPOINT, asked >= Request.STOP)
         after = training.moment.samples_seen
-        if (
-            evaluate is not None
-            and main
-            and (
-                training.finished
-                or training.moment.stage != stage
-                or _crossed(before, after, settings.evaluate_every_images)
-            )
-        ):
+        judge = (
+            training.finished
+            or training.moment.stage != stage
+            or _crossed(before, after, settings.evaluate_every_images)
+        )
+        if evaluate is not None and main and judge:
             learner = training.evaluation_copy()
             figures = evaluate(learner, training.moment)
             if figures is not None:
                 judged.append({"samples_seen": float(after), "seconds": training.seconds, **figures})
                 observers.evaluation(judged[-1], learner)
-        if keeping and (save or training.finished or _crossed(before, after, settings.checkpoint_every_images)):
+        due = save or training.finished or _crossed(before, after, settings.checkpoint_every_images)
+        if keeping and (judge if keeping.when_judged else due):
             observers.checkpoint()
             checkpoint = capture(training, config=keeping.config, data_digest=keeping.data_digest, evaluations=judged)
             if keeping.writer is not None:

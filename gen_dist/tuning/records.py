@@ -80,7 +80,9 @@ class TrialRecord:
         config: the whole run configuration, as its own JSON text.
         state: "finished" also when it diverged or was stopped early; "failed" when it crashed.
         checkpoint: URI of the checkpoint from which it can go on.
-        parent: the trial whose weights it took over (population based training).
+        parent: the trial whose weights and optimizer moments it took over (population based training).
+        parent_checkpoint: URI of the checkpoint that they came from.
+        parent_digest: of weights and moments, as every worker of this trial held them when it went on from there.
         stopped_early: a scheduler ended it before its budget was spent.
         spent: its cost.
         trace: what it reported, thinned.
@@ -98,6 +100,8 @@ class TrialRecord:
     state: State = "pending"
     checkpoint: str | None = None
     parent: str | None = None
+    parent_checkpoint: str | None = None
+    parent_digest: str | None = None
     stopped_early: bool = False
     spent: Spent = field(default_factory=Spent)
     trace: tuple[dict[str, float], ...] = ()

@@ -10,10 +10,11 @@ import torch
 from gen_dist.bundle.bundle import copy_bundle, save_bundle
 from gen_dist.config import RunConfig
 from gen_dist.data.storage import Storage, open_storage
+from gen_dist.distributed.world import World
 from gen_dist.evaluation.protocol import EvaluationRecord
 from gen_dist.learner import Learner
 from gen_dist.models.gan.game import objective_of
-from gen_dist.training.checkpointing import CheckpointWriter, latest_checkpoint
+from gen_dist.training.checkpointing import CheckpointWriter, agreed_checkpoint
 from gen_dist.training.fit import Keeping, Request, fit
 from gen_dist.training.training import Diverged, Row, Training
 from gen_dist.tuning.diagnosis import diagnose
@@ -53,13 +54,17 @@ class ConfirmationJob:
     seconds: float | None = None
 
 
-def run_confirmation(job: ConfirmationJob, device: torch.device) -> ConfirmationRecord:
-    """Train and judge; the model, its sheet, its evaluation and its record lie in the run's folder afterwards."""
+def run_confirmation(job: ConfirmationJob, *, device: torch.device, world: World | None = None) -> ConfirmationRecord:
+    """Train and judge; the model, its sheet, its evaluation and its record lie in the run's folder afterwards.
+
+    Every worker of the run calls this; worker 0 judges and writes.
+    """
+    world = World(device=device) if world is None else world
     dataset = opened(job.data, job.data_digest)
     config = RunConfig.from_json(job.record.config)
     stream = dataset.stream("train", seed=config.seed, pin_memory=device.type == "cuda")
     try:
-        training = Training(config.model, config.training, config.seed, stream, device=device)
+        training = Training(config.model, config.training, config.seed, stream, world=world, device=device)
         return Confirmation(job, config, training, device).run()
     finally:
         stream.close()
@@ -81,10 +86,11 @@ class Confirmation:
 
     def run(self) -> ConfirmationRecord:
         """Train to the end of the budget, judge, write down."""
-        self.ledger.write_confirmation(self.record)
-        checkpoints = self.folder.child(CHECKPOINTS)
-        set_out(self.training, self.config, latest_checkpoint(checkpoints))
-        writer = CheckpointWriter(checkpoints, keep=1)
+        checkpoints, main = self.folder.child(CHECKPOINTS), self.training.world.rank == 0
+        set_out(self.training, self.config, agreed_checkpoint(checkpoints, self.training.world))
+        if main:
+            self.ledger.write_confirmation(self.record)
+        writer = CheckpointWriter(checkpoints, keep=1) if main else None
         keeping = Keeping(writer=writer, config=self.record.config, data_digest=self.job.data_digest)
         divergence = None
         try:
@@ -92,7 +98,10 @@ class Confirmation:
         except Diverged as diverged:
             divergence = Divergence.from_facts(diverged.facts())
         finally:
-            writer.close()
+            if writer is not None:
+                writer.close()
+        if not main:
+            return self.record
         self.record = self._judged() if divergence is None else self._broken(divergence)
         self.ledger.write_confirmation(self.record)
         return self.record

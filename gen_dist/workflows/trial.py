@@ -1,6 +1,7 @@
 """One trial of a search: trains a configuration, is judged as it goes, and writes down all that the study must know."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import final
@@ -10,12 +11,13 @@ import torch
 from gen_dist.config import RunConfig
 from gen_dist.data.dataset import Dataset, open_dataset
 from gen_dist.data.storage import open_storage
+from gen_dist.distributed.world import World
 from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.learner import Learner
 from gen_dist.models.gan.game import objective_of
 from gen_dist.training.checkpoint import Checkpoint, capture, complete_keys, read_checkpoint, write_checkpoint
-from gen_dist.training.checkpointing import latest_checkpoint
-from gen_dist.training.fit import Observers, fit
+from gen_dist.training.checkpointing import agreed_checkpoint
+from gen_dist.training.fit import Keeper, Keeping, Observers, fit
 from gen_dist.training.training import Diverged, Row, Training
 from gen_dist.tuning.diagnosis import diagnose
 from gen_dist.tuning.ledger import open_ledger, trial_folder
@@ -65,28 +67,49 @@ class News:
     evaluation: Row = field(default_factory=dict)
 
 
-def run_trial(job: TrialJob, tell: Callable[[News], None], device: torch.device) -> TrialRecord:
-    """Train a trial to the end of its budget, or to where it diverges, and return its final record.
+def tell_nobody(_news: News) -> None:
+    """Nobody is told."""
 
-    It goes on from the checkpoint that its record names, or else from its own newest one.
+
+def run_trial(
+    job: TrialJob, tell: Callable[[News], None] = tell_nobody, *, device: torch.device, world: World | None = None
+) -> TrialRecord:
+    """Train a trial to the end of its budget, or to where it diverges, and return its record.
+
+    It goes on from the checkpoint that its record names, or else from its own newest one. Every worker of the trial
+    calls this; worker 0 judges, writes and tells.
 
     Args:
         job: which trial.
         tell: called after every evaluation, when record, sample sheet and checkpoint are written.
         device: where to train.
+        world: the trial's workers.
+
+    Raises:
+        RuntimeError: what a worker holds is not what the checkpoint of the trial's parent holds.
     """
+    world = World(device=device) if world is None else world
     dataset = opened(job.data, job.data_digest)
     config = RunConfig.from_json(job.record.config)
     stream = dataset.stream("train", seed=config.seed, pin_memory=device.type == "cuda")
     try:
-        training = Training(config.model, config.training, config.seed, stream, device=device)
-        checkpoint = starting_point(job)
+        training = Training(config.model, config.training, config.seed, stream, world=world, device=device)
+        checkpoint = starting_point(job, world)
         set_out(training, config, checkpoint)
-        return Trial(job, config, training, judge_of(job.data, job.data_digest, job.judging, device), tell).run(
-            checkpoint
-        )
+        job = replace(job, record=with_origin(job.record, training, checkpoint))
+        if world.rank > 0:
+            return follow(job, training)
+        judge = judge_of(job.data, job.data_digest, job.judging, device)
+        return Trial(job, config, training, judge, tell).run(checkpoint)
     finally:
         stream.close()
+
+
+def follow(job: TrialJob, training: Training) -> TrialRecord:
+    """What the other workers do: the same steps, nothing written."""
+    with suppress(Diverged):  # worker 0 says so
+        fit(training, keeping=_keeping(job, None))
+    return job.record
 
 
 @final
@@ -101,19 +124,20 @@ class Trial:
         self.ledger = open_ledger(open_storage(job.study))
         self._evaluations: list[Row] = []
         self._rows: list[Row] = []
+        self._sheet: bytes | None = None
 
     def run(self, checkpoint: Checkpoint | None) -> TrialRecord:
         """Train to the end."""
         if checkpoint is not None:
             self._evaluations = list(checkpoint.evaluations)
         self.ledger.write_trial(self.record)
-        observers = Observers(report=self._rows.append, evaluation=self._evaluated)
         try:
             fit(
                 self.training,
+                keeping=_keeping(self.job, self),
                 evaluate=self._judge,
                 evaluations=self._evaluations,
-                observers=observers,
+                observers=Observers(report=self._rows.append, evaluation=self._draw),
             )
         except Diverged as diverged:
             self.record = replace(self._current(), state="finished", score=WORST_SCORE)
@@ -130,33 +154,28 @@ class Trial:
     def _judge(self, learner: Learner, _moment: object) -> Row:
         return dict(self.judge.evaluate(learner, ema=bool(self.training.state.ema.weights)).metrics)
 
-    def _evaluated(self, row: Row, learner: Learner) -> None:
-        """Write checkpoint, sheet and record, in this order: the record names the other two."""
+    def _draw(self, _row: Row, learner: Learner) -> None:
+        """The sample sheet of what was judged."""
+        picture = sample_sheet(learner, opened(self.job.data, self.job.data_digest), self.job.judging.split)
+        self._sheet = None if picture is None else picture.png
+
+    def submit(self, checkpoint: Checkpoint) -> None:
+        """Write checkpoint, sheet and record, in this order: the record names the other two. Then tell."""
         folder = open_storage(self.job.study).child(trial_folder(self.record.id))
         checkpoints = folder.child(CHECKPOINTS)
-        key = write_checkpoint(
-            checkpoints,
-            capture(
-                self.training,
-                config=self.record.config,
-                data_digest=self.job.data_digest,
-                evaluations=self._evaluations,
-            ),
-        )
-        dataset = opened(self.job.data, self.job.data_digest)
-        picture = sample_sheet(learner, dataset, self.job.judging.split)
-        if picture is not None:
-            folder.write_bytes(SHEET, picture.png)
+        key = write_checkpoint(checkpoints, checkpoint)
+        if self._sheet is not None:
+            folder.write_bytes(SHEET, self._sheet)
         self.record = replace(
             self._current(),
             checkpoint=f"{checkpoints.uri}/{key}",
-            sample_sheet=None if picture is None else f"{trial_folder(self.record.id)}/{SHEET}",
+            sample_sheet=None if self._sheet is None else f"{trial_folder(self.record.id)}/{SHEET}",
         )
         self.ledger.write_trial(self.record)
         if self.ledger.study.scheduler != "pbt":  # in a population, another trial may go on from any of them
             for old in complete_keys(checkpoints)[self.config.training.keep_checkpoints :]:
                 checkpoints.delete(old)
-        self.tell(News(record=self.record, rows=list(self._rows), evaluation=row))
+        self.tell(News(record=self.record, rows=list(self._rows), evaluation=self._evaluations[-1]))
         self._rows.clear()
 
     def _current(self) -> TrialRecord:
@@ -190,12 +209,33 @@ def concluded(
     return replace(record, state="finished", outcome=outcome, score=score, stopped_early=stopped_early)
 
 
-def starting_point(job: TrialJob) -> Checkpoint | None:
+def with_origin(record: TrialRecord, training: Training, checkpoint: Checkpoint | None) -> TrialRecord:
+    """The record of a trial that goes on in another's place says what it holds, once every worker holds the same.
+
+    Raises:
+        RuntimeError: a worker does not hold the weights and moments of the checkpoint.
+    """
+    if checkpoint is None or record.checkpoint is None or record.checkpoint != record.parent_checkpoint:
+        return record
+    held = capture(training, config=record.config, data_digest=checkpoint.data_digest, evaluations=[]).digest
+    (astray,) = training.world.any(held != checkpoint.digest)
+    if astray:
+        raise RuntimeError(
+            f"trial {record.id} took over {record.checkpoint} and does not hold its weights and moments on every worker"
+        )
+    return replace(record, parent_digest=held)
+
+
+def starting_point(job: TrialJob, world: World) -> Checkpoint | None:
     """Where the trial goes on: the checkpoint that its record names, else its own newest one, else the start."""
     if job.record.checkpoint is not None:
         folder, key = job.record.checkpoint.rsplit("/", 1)
         return read_checkpoint(open_storage(folder), key)
-    return latest_checkpoint(open_storage(job.study).child(trial_folder(job.record.id)).child(CHECKPOINTS))
+    return agreed_checkpoint(open_storage(job.study).child(trial_folder(job.record.id)).child(CHECKPOINTS), world)
+
+
+def _keeping(job: TrialJob, writer: Keeper | None) -> Keeping:
+    return Keeping(writer=writer, config=job.record.config, data_digest=job.data_digest, when_judged=True)
 
 
 @lru_cache(maxsize=2)

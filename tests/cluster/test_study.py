@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,11 +16,11 @@ from gen_dist.cluster.session import Resources
 from gen_dist.cluster.study import run_study
 from gen_dist.config import RunConfig, override
 from gen_dist.data.dataset import open_dataset
-from gen_dist.data.storage import open_storage
+from gen_dist.data.storage import Storage, open_storage
 from gen_dist.presets import preset
 from gen_dist.tracking.registry import load_registered
 from gen_dist.tracking.tracker import NoTracker
-from gen_dist.training.checkpoint import complete_keys, read_checkpoint
+from gen_dist.training.checkpoint import read_checkpoint
 from gen_dist.tuning.ledger import Ledger, open_ledger
 from gen_dist.tuning.records import TrialRecord
 from gen_dist.workflows.job import Judging
@@ -85,8 +86,8 @@ def test_a_killed_study_goes_on_from_its_ledger(
     assert tuple(champion.sample(3, seed=0).shape) == (3, 1, 8, 8)
 
 
-def population(digits: Path, folder: Path) -> Ledger:
-    base = override(preset("dcgan-8"), SMALL)
+def population(digits: Path, folder: Path, **changes: Any) -> Ledger:
+    base = override(preset("dcgan-8"), {**SMALL, **changes})
     return new_study(
         "population",
         open_storage(folder),
@@ -113,8 +114,21 @@ def population(digits: Path, folder: Path) -> Ledger:
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_population_copies_weights_and_moments_and_changes_only_what_may_change(digits: Path, tmp_path: Path) -> None:
-    ledger = population(digits, tmp_path / "population")
-    run_study(ledger, NoTracker(), Console(quiet=True), resources=Resources(cpus=0.5), seconds=None)
+    run_population(population(digits, tmp_path / "population"), Resources(cpus=0.5))
+
+
+@pytest.mark.study
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_population_of_trials_with_two_workers_each(digits: Path, tmp_path: Path) -> None:
+    """Room for two trials at once of four: the others wait for a whole place, and nothing waits for ever."""
+    changes = {"training.num_micro_batches": 2}
+    run_population(population(digits, tmp_path / "population", **changes), Resources(cpus=0.5, workers=2))
+
+
+def run_population(ledger: Ledger, resources: Resources) -> None:
+    """Run it, and check by digest what its trials took over."""
+    run_study(ledger, NoTracker(), Console(quiet=True), resources=resources, seconds=None)
     trials = {trial.id: trial for trial in ledger.trials()}
     assert {trial.state for trial in trials.values()} == {"finished"}, [
         (t.id, t.state, t.error) for t in trials.values()
@@ -126,16 +140,21 @@ def test_a_population_copies_weights_and_moments_and_changes_only_what_may_chang
         assert config.model.generator_channels == base.model.generator_channels
         assert config.training == base.training
         assert trial.checkpoint is not None
-        first = {name: history(ledger, name, newest=False)[0] for name in trials}
-        origin = history(ledger, trial.id, newest=True)[0]
-        assert origin != first[trial.id], "it went on from its own weights"
-        assert origin in [row for name, row in first.items() if name != trial.id]
+        assert trial.parent_checkpoint is not None
+        assert trial.parent != trial.id
+        assert f"/trials/{trial.parent}/" in trial.parent_checkpoint
+        origin = read_checkpoint(*located(trial.parent_checkpoint))
+        assert trial.parent_digest == origin.digest, "it went on with other weights or moments than the winner's"
+        assert origin.tensors["optimizers"], "there are moments to move"
+        newest = read_checkpoint(*located(trial.checkpoint))
+        assert newest.num_workers == origin.num_workers == resources.workers
+        assert newest.history[: len(origin.history)] == origin.history, "it did not live on as the winner"
+    assert all(run.state == "finished" for run in ledger.confirmations())
 
 
-def history(ledger: Ledger, trial_id: str, *, newest: bool) -> list[dict[str, float]]:
-    """What a trial's newest or oldest checkpoint remembers; a copied one remembers the life of its origin."""
-    folder = ledger.storage.child(f"trials/{trial_id}/checkpoints")
-    return read_checkpoint(folder, complete_keys(folder)[0 if newest else -1]).history
+def located(checkpoint: str) -> tuple[Storage, str]:
+    folder, key = checkpoint.rsplit("/", 1)
+    return open_storage(folder), key
 
 
 def test_a_preset_without_a_critic_is_refused(digits: Path, tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ def test_a_run_is_named_as_its_job_unless_it_has_a_name(
             "jobs/train.py --resume x --runs s3://b/r --workers 2:8",
         ),
         (
-            "python jobs/tune_gan.py --data d --gpus_per_trial 0.5 --studies s --trials 9 --name=x",
-            "jobs/tune_gan.py --resume x --studies s --gpus-per-trial 0.5",
+            "python jobs/tune_gan.py --data d --gpus_per_trial 1 --workers_per_trial 2 --studies s --trials 9 --name=x",
+            "jobs/tune_gan.py --resume x --studies s --gpus-per-trial 1 --workers-per-trial 2",
         ),
         ("python jobs/compare.py --resume x --comparisons c", "jobs/compare.py --resume x --comparisons c"),
     ],
