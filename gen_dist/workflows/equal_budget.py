@@ -29,8 +29,8 @@ def images_within(
 ) -> int:
     """Training images that a run draws in a given time, measured on the first rounds of each of its stages.
 
-    They cost up to 5% of that time (5 s at most) and are not part of the run: a fresh one follows. On a GPU as much again
-    passes unmeasured before, since kernels are loaded when they are first called.
+    They cost up to 5% of that time (5 s at most) and are not part of the run: a fresh one follows. On a GPU as much
+    passes unmeasured before that, since kernels are loaded when they are first called.
     """
     clock = fair_clock(device) if clock is None else clock
     settings = replace(stretched(config.training, _ENDLESS), rounds_per_report=1)
