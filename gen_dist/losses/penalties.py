@@ -20,7 +20,7 @@ from torch import Tensor
 
 PenaltyKind = Literal["none", "two-sided", "one-sided", "dragan", "r1"]
 
-_DRAGAN_NOISE = 0.5  # in standard deviations of the batch, as in the authors' code
+_DRAGAN_NOISE = 0.5  # in standard deviations of the batch, a scale that implementations share
 
 
 def slope_penalty(
@@ -78,7 +78,10 @@ def interpolate(real: Float[Tensor, "b c h w"], fake: Float[Tensor, "b c h w"]) 
 
 
 def perturb(real: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Real images with Gaussian noise of half their own standard deviation (Kodali et al. 2017)."""
+    """Real images with Gaussian noise of half their own standard deviation, after Kodali et al. 2017.
+
+    Common implementations (compare_gan's among them) scale numbers in [0, 1) so, which also makes images brighter.
+    """
     return real + _DRAGAN_NOISE * real.std(correction=0) * torch.randn_like(real)
 
 

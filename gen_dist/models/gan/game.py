@@ -279,7 +279,7 @@ class Game(nn.Module):
     def lecam(self, real_scores: Float[Tensor, " r"], fake_scores: Float[Tensor, " f"]) -> Float[Tensor, ""]:
         """Squared distances of real scores to the past mean of generated ones, and the other way round.
 
-        Tseng et al. 2021, arXiv:2104.03310; the means start at 0.
+        Tseng et al. 2021, arXiv:2104.03310; the means start at 0. docs/adversarial-game.md has the departures.
         """
         return (real_scores - self.fake_anchor).square().mean() + (fake_scores - self.real_anchor).square().mean()
 
