@@ -9,7 +9,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -36,6 +36,8 @@ from gen_dist.workflows.run import work
 from gen_dist.workflows.spools import spool_folder
 
 MAX_RESTARTS = 8
+RAYS_OWN = "ray"
+"""Where Ray may write below the run's folder: a marker, which tells nobody anything when the run is over."""
 MAX_START_ATTEMPTS = 144
 """Of a group of workers, in a row or not. With 10 minutes each it is a day until a lost node must be replaced."""
 # How long one attempt waits for its workers. An elastic run then counts anew how many the cluster has room for.
@@ -116,7 +118,7 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
         run_config=ray.train.RunConfig(
             # Ray silently continues a run of the same name: ours are told apart by a fresh one every time.
             name=f"{job.name}-{uuid.uuid4().hex[:8]}",
-            storage_path=job.folder.child("ray").uri,
+            storage_path=job.folder.child(RAYS_OWN).uri,
             failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=MAX_START_ATTEMPTS),
         ),
     )
@@ -127,6 +129,8 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
         RoomWatch(workers.fewest, worker, console),
     ):
         trainer.fit()
+    with suppress(OSError, ValueError):  # say, credentials that may not delete
+        job.folder.delete(RAYS_OWN)
     result = read_result(job)
     if result is None:
         raise RuntimeError(f"run {job.name!r} ended without a result below {job.folder.uri}")
