@@ -1,6 +1,7 @@
 import secrets
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
@@ -90,16 +91,18 @@ def site(s3_process: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
     canary = f"canary-{secrets.token_hex(8)}"
     folder = tmp_path_factory.mktemp("site")
     bucket = new_bucket(s3_process, f"cluster-{uuid.uuid4().hex}")
-    postgres = PostgresServer()
-    mlflow = MLflowServer(folder, postgres.uri)
     here = {"AWS_ENDPOINT_URL": s3_process.uri, "AWS_ACCESS_KEY_ID": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-    nodes = here | {"AWS_SECRET_ACCESS_KEY": canary, "MLFLOW_TRACKING_URI": mlflow.uri}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in here.items():
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in (here | {"AWS_SECRET_ACCESS_KEY": "another"}).items():
             patch.setenv(name, value)
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+        postgres = PostgresServer()
+        stack.callback(postgres.remove)
+        mlflow = MLflowServer(folder, postgres.uri)
         mlflow.start()
-        cluster = RayCluster(nodes)
+        stack.callback(mlflow.stop)
+        cluster = RayCluster(here | {"AWS_SECRET_ACCESS_KEY": canary, "MLFLOW_TRACKING_URI": mlflow.uri})
+        stack.callback(cluster.stop)
         site = Site(
             cluster=cluster,
             s3=s3_process,
@@ -112,9 +115,6 @@ def site(s3_process: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
         imported = site.ray_job("jobs/import_dataset.py", "digits", f"{bucket}/digits")
         assert imported.wait() == 0, imported.text
         yield site
-        cluster.stop()
-    mlflow.stop()
-    postgres.remove()
 
 
 @pytest.fixture(scope="session")

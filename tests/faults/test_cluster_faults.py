@@ -4,7 +4,7 @@ import random
 import time
 
 import pytest
-from cluster_runs import ROUNDS_PER_CHECKPOINT, Site, Submitted
+from cluster_runs import BATCH, ROUNDS_PER_CHECKPOINT, Site, Submitted
 from faults_table import FaultsTable
 from ray_cluster import DRAIN_SECONDS, title, wait_for
 
@@ -99,23 +99,18 @@ def test_a_preemption_notice(site: Site, peaceful: str, table: FaultsTable) -> N
     kept = site.newest_key("preempted")
     lost = random.Random(42).choice(site.cluster.workers)
     lost.kept.terminate()  # what Kubernetes sends to a pod whose node goes
-    began = time.monotonic()
-    written = wait_for(
-        lambda: site.newest_key("preempted") % (ROUNDS_PER_CHECKPOINT * 32) != 0, "a checkpoint by notice"
-    )
-    assert lost.processes("raylet"), "the node was gone before the checkpoint was there"
+    off_schedule = ROUNDS_PER_CHECKPOINT * BATCH
+    written = wait_for(lambda: site.newest_key("preempted") % off_schedule != 0, "a checkpoint by notice")
     just_in_time = site.newest_key("preempted")
-    lost.kept.wait(DRAIN_SECONDS + 60)
-    gone = time.monotonic() - began
-    site.cluster.replace(lost)
+    assert lost.processes("raylet"), "the node was gone before the checkpoint was there"
+    site.cluster.replace(lost)  # it loses its power, before its time is over
     seconds = recovered(site, "preempted", submitted, max(kept, just_in_time))
     assert submitted.wait() == 0, submitted.text
     points = site.assert_whole("preempted", peaceful)
     table.row(
-        f"a preemption notice: SIGTERM to `ray start` on a node, {DRAIN_SECONDS} s before it goes",
-        seen="a checkpoint at once; the node goes, “the cluster has room for 1 of 2 workers: waiting for more nodes”, "
-        "then “… goes on from image …”; exit code 0",
+        f"a preemption notice: SIGTERM to `ray start` on a node, {DRAIN_SECONDS} s before it goes; it goes earlier",
+        seen="a checkpoint at once; then as when a node is lost. A run that ends within the time ends well",
         lost="what was trained between that checkpoint and the end of the node, trained again",
-        measured=f"checkpoint {written:.0f} s after the notice, node gone after {gone:.0f} s; trains again "
-        f"{seconds:.0f} s after another node has joined; all {points} points in MLflow once; same weights",
+        measured=f"checkpoint {written:.0f} s after the notice; trains again {seconds:.0f} s after another node has "
+        f"joined; all {points} points in MLflow once; same weights",
     )
