@@ -23,7 +23,7 @@ from mlflow_server import free_port
 BIN = Path(sys.executable).parent
 RAY = str(BIN / "ray")
 OBJECT_STORE_BYTES = 100 << 20
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 300.0
 DRAIN_SECONDS = 30
 
 
