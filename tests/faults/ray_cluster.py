@@ -90,9 +90,14 @@ class RayCluster:
         }
         if redis is not None:
             self._environment |= {"RAY_REDIS_ADDRESS": redis}
-        self.services, self._num_started = environment, 0
-        self.head = self.start_head()
-        self.workers = self.add_workers(workers)
+        self.services = environment
+        self._started: list[RayNode] = []
+        try:
+            self.head = self.start_head()
+            self.workers = self.add_workers(workers)
+        except BaseException:
+            self.stop()
+            raise
 
     def start_head(self) -> RayNode:
         """The head, anew if there was one."""
@@ -110,15 +115,16 @@ class RayCluster:
         return nodes
 
     def _start(self, options: list[str]) -> RayNode:
-        name = f"node-{self._num_started}"
-        self._num_started += 1
+        name = f"node-{len(self._started)}"
         cache = self.folder / name
         cache.mkdir()
         command = [RAY, "start", "--block", f"--node-name={name}", "--disable-usage-stats", *options]
         command += [f"--object-store-memory={OBJECT_STORE_BYTES}", f"--dashboard-agent-listen-port={free_port()}"]
         environment = self._environment | {"GEN_DIST_CACHE": str(cache)}
         log = self.folder / f"{name}.log"
-        return RayNode(name, Kept(command, environment=environment, log=log, folder=cache), cache, log)
+        node = RayNode(name, Kept(command, environment=environment, log=log, folder=cache), cache, log)
+        self._started.append(node)
+        return node
 
     def _wait_for_nodes(self, nodes: list[RayNode]) -> None:
         def joined() -> bool:
@@ -168,7 +174,7 @@ class RayCluster:
 
     def stop(self) -> None:
         """End every process that was started, and leave no file."""
-        for node in reversed(self.nodes):
+        for node in reversed(self._started):
             node.kept.kill()
         shutil.rmtree(self.folder)
 
