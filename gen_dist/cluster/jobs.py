@@ -15,7 +15,9 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 MAX_UPLOAD_BYTES = 100 << 20
 NUM_LARGE_SHOWN = 5
 MEBIBYTE = 1 << 20
-STOP_SECONDS = 60.0
+STOP_SECONDS = 60
+"""How long a job that was asked to end may take, for a last checkpoint. Ray's own 3 s are too short for that."""
+AFTER_STOP_SECONDS = 30.0
 POLL_SECONDS = 0.5
 
 
@@ -66,7 +68,14 @@ class Jobs:
             ValueError: the cluster refuses it, or has a job of that name.
         """
         with _explained():
-            self._client.submit_job(entrypoint=entrypoint, submission_id=job, runtime_env={"working_dir": str(folder)})
+            self._client.submit_job(
+                entrypoint=entrypoint,
+                submission_id=job,
+                runtime_env={
+                    "working_dir": str(folder),
+                    "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)},
+                },
+            )
 
     def state(self, job: str) -> JobState:
         """A job; ValueError if there is none of that name."""
@@ -88,13 +97,13 @@ class Jobs:
 
         with _explained():
             asyncio.run(follow())
-        return self.wait(job, STOP_SECONDS)
+        return self.wait(job, STOP_SECONDS + AFTER_STOP_SECONDS)
 
     def stop(self, job: str) -> JobState:
         """Ask it to end (Ray kills it when it does not), and wait until it has."""
         with _explained():
             self._client.stop_job(job)
-        return self.wait(job, STOP_SECONDS)
+        return self.wait(job, STOP_SECONDS + AFTER_STOP_SECONDS)
 
     def wait(self, job: str, seconds: float) -> JobState:
         """Its state when it has ended, or when the time is over."""

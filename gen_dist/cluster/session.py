@@ -10,8 +10,6 @@ from rich.console import Console
 
 # How often Ray Train's controller looks at its workers; its default of 2 s adds seconds to the end of every run.
 _HEALTH_CHECK_SECONDS = "0.2"
-# How long a restart waits for as many workers as asked for before an elastic run goes on with fewer.
-_GROUP_START_SECONDS = "15"
 
 GPU_SHARE = 0.25
 EXPECT_GPUS_VARIABLE = "GEN_DIST_EXPECT_GPUS"
@@ -70,7 +68,6 @@ def connect(console: Console, *, num_cpus: int | None = None, dashboard: bool = 
         ConnectionError: the cluster can't be reached.
     """
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _HEALTH_CHECK_SECONDS)
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", _GROUP_START_SECONDS)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # a study has its own display
     if ray.is_initialized():

@@ -4,11 +4,12 @@ Checkpoints, evaluation and tracking are our own (see `gen_dist/workflows/run.py
 without Ray, and the newest complete checkpoint wins whatever Ray remembers.
 """
 
+import os
 import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -20,7 +21,8 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from rich.console import Console
 
 from gen_dist.cluster.judging import on_spare_processors
-from gen_dist.cluster.session import Resources, connect, describe_resources, has_gpus, how_many_fit
+from gen_dist.cluster.room import RoomWatch
+from gen_dist.cluster.session import Resources, connect, describe_resources, has_gpus
 from gen_dist.distributed.world import World
 from gen_dist.serialization import from_json, to_json
 from gen_dist.tracking.mlflow_tracker import MLflowTracker
@@ -34,6 +36,12 @@ from gen_dist.workflows.run import work
 from gen_dist.workflows.spools import spool_folder
 
 MAX_RESTARTS = 8
+RAYS_OWN = "ray"
+"""Where Ray may write below the run's folder: a marker, which tells nobody anything when the run is over."""
+MAX_START_ATTEMPTS = 144
+"""Of a group of workers, in a row or not. With 10 minutes each it is a day until a lost node must be replaced."""
+# How long one attempt waits for its workers. An elastic run then counts anew how many the cluster has room for.
+_START_SECONDS, _ELASTIC_START_SECONDS = "600", "15"
 
 
 @final
@@ -97,8 +105,9 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
     Curriculum(job.config.training).check_workers(World(size=workers.most))
     connect(console, dashboard=True)  # without it, Ray Train complains of its absence all the time
     console.print(f"training on {describe_resources()}", highlight=False)
-    if how_many_fit(Resources(gpus=1.0 if has_gpus() else 0.0)) < workers.fewest:
-        console.print(f"the cluster has no room for {workers.fewest} workers now: waiting for it (Ctrl-C to give up)")
+    os.environ.setdefault(
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", _ELASTIC_START_SECONDS if workers.elastic else _START_SECONDS
+    )
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"job": to_json(job), "ownership": Ownership.take(job.folder).text},
@@ -109,13 +118,19 @@ def run_on_ray(job: RunJob, workers: Workers, console: Console) -> RunResult:
         run_config=ray.train.RunConfig(
             # Ray silently continues a run of the same name: ours are told apart by a fresh one every time.
             name=f"{job.name}-{uuid.uuid4().hex[:8]}",
-            storage_path=job.folder.child("ray").uri,
-            failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=3),
+            storage_path=job.folder.child(RAYS_OWN).uri,
+            failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=MAX_START_ATTEMPTS),
         ),
     )
     job.folder.delete(STOP_REQUEST)  # one that came too late for the run's last incarnation
-    with _stopping_on_signals(console, lambda: job.folder.write_bytes(STOP_REQUEST, b"")):
+    worker = Resources(gpus=1.0 if has_gpus() else 0.0)
+    with (
+        _stopping_on_signals(console, lambda: job.folder.write_bytes(STOP_REQUEST, b"")),
+        RoomWatch(workers.fewest, worker, console),
+    ):
         trainer.fit()
+    with suppress(OSError, ValueError):  # say, credentials that may not delete
+        job.folder.delete(RAYS_OWN)
     result = read_result(job)
     if result is None:
         raise RuntimeError(f"run {job.name!r} ended without a result below {job.folder.uri}")

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
 import torch
 from mlflow_server import MLflowServer
 from rich.console import Console
@@ -135,10 +136,16 @@ def assert_sound(job: RunJob) -> None:
     assert {file.split("/")[0] for file in storage.list()} == set(keys)
 
 
-def assert_all_points_once(job: RunJob, folder: Path, server: MLflowServer) -> int:
-    """MLflow has every point of the run's history exactly once, and no other; returns how many there are."""
+def assert_all_points_once(job: RunJob, folder: Path | None, server: MLflowServer) -> int:
+    """MLflow has every point of the run's history exactly once, and no other; returns how many there are.
+
+    Args:
+        job: the run.
+        folder: of its spool, which is delivered first; None if all must have arrived already.
+        server: MLflow's.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while any(backlog.num_waiting for backlog in deliver_spool(folder, server.uri)):
+    while folder is not None and any(backlog.num_waiting for backlog in deliver_spool(folder, server.uri)):
         assert time.monotonic() < deadline, "MLflow did not take what was left"
     last = read_checkpoint(job.folder.child(CHECKPOINTS), checkpoint_keys(job)[0])
     history = [(row, {"samples_seen"}) for row in last.history]
@@ -149,12 +156,20 @@ def assert_all_points_once(job: RunJob, folder: Path, server: MLflowServer) -> i
         for name, value in row.items()
         if name not in unlogged
     }
-    query = """SELECT metrics.key, metrics.step, metrics.value FROM metrics JOIN tags USING (run_uuid)
-               WHERE tags.key = 'gen_dist.run_name' AND tags.value = ?"""
-    with closing(sqlite3.connect(server.folder / "mlflow.db", timeout=30)) as database:
-        rows = database.execute(query, (job.name,)).fetchall()
+    rows = points_in(server, job.name)
     assert Counter((key, step) for key, step, _ in rows) == Counter(expected.keys())
     clocks = {key for key, _, _ in rows if "seconds" in key or "per_second" in key}  # of another start, after a resume
     for key, step, value in rows:
         assert key in clocks or value == expected[key, step], f"{key} at {step}"
     return len(rows)
+
+
+def points_in(server: MLflowServer, run_name: str) -> list[tuple[str, int, float]]:
+    """Key, step and value of each point, as MLflow's database has them; what the system looks like is left out."""
+    query = """SELECT metrics.key, metrics.step, metrics.value FROM metrics JOIN tags USING (run_uuid)
+               WHERE tags.key = 'gen_dist.run_name' AND tags.value = {} AND metrics.key NOT LIKE 'system/%'"""
+    if server.store.startswith("postgresql"):
+        with psycopg.connect(server.store) as connection:
+            return connection.execute(query.format("%s").replace("system/%", "system/%%"), (run_name,)).fetchall()
+    with closing(sqlite3.connect(server.folder / "mlflow.db", timeout=30)) as database:
+        return database.execute(query.format("?"), (run_name,)).fetchall()

@@ -40,20 +40,21 @@ def empty_database() -> bytes:
 
 
 class MLflowServer:
-    """sqlite and artifacts in one folder; the address stays the same over restarts."""
+    """Artifacts, and without another store sqlite, in one folder; the address stays the same over restarts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: str | None = None) -> None:
         self.folder = folder
+        self.store = store or f"sqlite:///{folder}/mlflow.db"
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         database = self.folder / "mlflow.db"
-        if not database.exists():
+        if self.store.endswith(str(database)) and not database.exists():
             database.write_bytes(empty_database())
         command = [sys.executable, "-m", "mlflow", "server"]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--workers", "1"]
+        command += ["--backend-store-uri", self.store, "--workers", "1"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
         with (self.folder / "server.log").open("ab") as log:
