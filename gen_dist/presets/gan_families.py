@@ -27,8 +27,13 @@ def gan_8() -> RunConfig:
 
 
 def gan_28() -> RunConfig:
-    """For 28x28 grey images: the networks and the optimizer of the authors' code for MNIST."""
-    return RunConfig(model=OriginalGANConfig(), training=TrainingConfig(images=10_000_000, batch_size=100))
+    """For 28x28 grey images: the networks of the authors' code for MNIST, and half its learning rate.
+
+    With the whole rate the critic's scores overflow on Fashion-MNIST after some 300 rounds.
+    """
+    optimizer = SGD(learning_rate=0.05, momentum=0.5)
+    model = OriginalGANConfig(generator_optimizer=optimizer, critic_optimizer=optimizer)
+    return RunConfig(model=model, training=TrainingConfig(images=10_000_000, batch_size=100))
 
 
 def wgan_gp_resnet_8() -> RunConfig:
@@ -157,7 +162,7 @@ def _conditional_28(conditioning: Conditioning, game: GameConfig) -> RunConfig:
 
 PRESETS: tuple[Preset, ...] = (
     Preset(name="gan-8", summary="the first GAN of 8x8 images (digits), under a minute on one core", build=gan_8),
-    Preset(name="gan-28", summary="the first GAN of 28x28 images, with the authors' settings for MNIST", build=gan_28),
+    Preset(name="gan-28", summary="the first GAN of 28x28 images, with the authors' networks for MNIST", build=gan_28),
     Preset(name="wgan-gp-resnet-8", summary="residual WGAN-GP of 8x8 images (digits)", build=wgan_gp_resnet_8),
     Preset(name="wgan-gp-resnet-28", summary="residual WGAN-GP of 28x28 images", build=wgan_gp_resnet_28),
     Preset(name="wgan-gp-resnet-32", summary="residual WGAN-GP of 32x32 images, for a GPU", build=wgan_gp_resnet_32),
