@@ -24,11 +24,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from gen_dist.capabilities import Samples, Translates
 from gen_dist.data.storage import Storage, open_storage
 from gen_dist.distributed.seeding import seeded
 from gen_dist.learner import Learner
 from gen_dist.models.table import AnyModelConfig
 from gen_dist.sampling.draw import draw_samples
+from gen_dist.sampling.translate import translations
 from gen_dist.serialization import from_json, to_json
 from gen_dist.types import DataSpec
 
@@ -105,6 +107,19 @@ class Bundle:
             ValueError: the model can't sample, or an argument is out of range.
         """
         return draw_samples(self.learner, num, seed=seed, condition=condition, temperature=temperature)
+
+    @property
+    def translates(self) -> bool:
+        """Whether the model makes images from images and draws none of its own."""
+        return isinstance(self.learner, Translates) and not isinstance(self.learner, Samples)
+
+    def translate(self, sources: UInt8[Tensor, "n s i j"], *, seed: int = 0) -> UInt8[Tensor, "n c h w"]:
+        """Make one image from each source; the same seed gives the same pixels on machines of the same kind.
+
+        Raises:
+            ValueError: the model can't translate, or not such sources.
+        """
+        return translations(self.learner, sources, seed=seed)
 
 
 def save_bundle(

@@ -15,6 +15,7 @@ import torch
 from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
+from torch import Tensor
 
 from gen_dist.bundle.bundle import Bundle, load_bundle
 from gen_dist.models.table import family_of
@@ -24,12 +25,13 @@ from gen_dist.tracking.lineage import lineage_tags
 from gen_dist.tracking.location import store_uri
 from gen_dist.tracking.registry_store import RegistryError, registry_client
 from gen_dist.tracking.upload import ModelUpload, predict_registered, upload_model
+from gen_dist.types import DataSpec
 
 DIGEST_TAG = "gen_dist.bundle_digest"
 PROTOCOL_TAG = "gen_dist.protocol"
 DISTANCES_TAG = "gen_dist.frechet_distances"
 NUM_COMPARED = 8
-"""Samples that the copy in the registry must draw exactly like the original."""
+"""Images that the copy in the registry must make exactly like the original."""
 
 _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[\w-]+))")
 
@@ -121,18 +123,33 @@ def _version_tags(bundle: Bundle, judgement: Judgement) -> dict[str, str]:
 
 def _verify(client: MlflowClient, original: Bundle, name: str, version: int) -> None:
     """Load the version by both ways that others will use, and compare."""
-    expected = original.sample(NUM_COMPARED, seed=0)
     uri = f"models:/{name}/{version}"
+    sources = _made_up_sources(original.spec) if original.translates else None
+    params = {"seed": 0} if original.translates else {"seed": 0, "n": NUM_COMPARED}
+    expected = _made_by(original, sources)
     ways = {
-        "gen_dist": _load(client, name, version).sample(NUM_COMPARED, seed=0),
-        "MLflow's pyfunc": torch.from_numpy(predict_registered(uri, NUM_COMPARED, seed=0)),
+        "gen_dist": _made_by(_load(client, name, version), sources),
+        "MLflow's pyfunc": torch.from_numpy(
+            predict_registered(uri, None if sources is None else sources.numpy(), params)
+        ),
     }
     for way, images in ways.items():
         if not torch.equal(images, expected):
-            reason = f"{uri}, loaded by {way}, does not draw the samples of the bundle that was registered"
+            reason = f"{uri}, loaded by {way}, does not make the images of the bundle that was registered"
             client.set_model_version_tag(name, str(version), "gen_dist.reason", reason)
             raise RegistryError(f"{reason}; no alias was moved")
-    client.set_model_version_tag(name, str(version), VERIFIED_TAG, f"{NUM_COMPARED} samples equal")
+    client.set_model_version_tag(name, str(version), VERIFIED_TAG, f"{NUM_COMPARED} images equal")
+
+
+def _made_by(bundle: Bundle, sources: Tensor | None) -> Tensor:
+    return bundle.sample(NUM_COMPARED, seed=0) if sources is None else bundle.translate(sources, seed=0)
+
+
+def _made_up_sources(spec: DataSpec) -> Tensor:
+    """Noise in the shape of what the model translates: whether two copies are equal shows on any images."""
+    assert spec.source is not None, "a model that translates is built for data with sources"
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (NUM_COMPARED, *spec.source.shape), dtype=torch.uint8, generator=generator)
 
 
 def _challenge(

@@ -20,7 +20,6 @@ from gen_dist.models.table import family_of
 from gen_dist.tracking import pyfunc_model
 from gen_dist.tracking.location import artifact_location
 from gen_dist.tracking.registry_store import RegistryError
-from gen_dist.types import DataSpec
 
 _REQUIREMENTS = ("gen-dist", "torch", "numpy", "safetensors", "mlflow")
 
@@ -61,7 +60,7 @@ def upload_model(client: MlflowClient, name: str, upload: ModelUpload) -> int:
         if upload.sample_sheet is not None:
             shutil.copyfile(upload.sample_sheet, folder / "samples.png")
             artifacts["samples"] = str(folder / "samples.png")
-        _save_pyfunc(folder / "model", Model(model_id=model.model_id), artifacts, upload.bundle.spec)
+        _save_pyfunc(folder / "model", Model(model_id=model.model_id), artifacts, upload.bundle)
         client.log_model_artifacts(model.model_id, str(folder / "model"))
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     _ensure_registered_model(client, name)
@@ -71,19 +70,27 @@ def upload_model(client: MlflowClient, name: str, upload: ModelUpload) -> int:
     return int(version.version)
 
 
-def _save_pyfunc(path: Path, model: Model, artifacts: dict[str, str], spec: DataSpec) -> None:
-    signature = ModelSignature(
-        outputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *spec.shape))]),
-        params=ParamSchema([ParamSpec("n", "long", 1), ParamSpec("seed", "long", 0)]),
-    )
+def _signature(bundle: Bundle) -> ModelSignature:
+    outputs, seed = _images(bundle.spec.shape), ParamSpec("seed", "long", 0)
+    if not bundle.translates:
+        return ModelSignature(outputs=outputs, params=ParamSchema([ParamSpec("n", "long", 1), seed]))
+    assert bundle.spec.source is not None, "a model that translates is built for data with sources"
+    return ModelSignature(inputs=_images(bundle.spec.source.shape), outputs=outputs, params=ParamSchema([seed]))
+
+
+def _images(shape: tuple[int, ...]) -> Schema:
+    return Schema([TensorSpec(np.dtype("uint8"), (-1, *shape))])
+
+
+def _save_pyfunc(path: Path, model: Model, artifacts: dict[str, str], bundle: Bundle) -> None:
     with warnings.catch_warnings():
-        # the model takes parameters only: there is no input to give an example of
+        # most models take parameters only, and a translator's input is told by its shape
         warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
         mlflow.pyfunc.save_model(
             str(path),
             python_model=str(pyfunc_model.PATH),
             artifacts=artifacts,
-            signature=signature,
+            signature=_signature(bundle),
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIREMENTS],
             mlflow_model=model,
         )
@@ -104,13 +111,18 @@ def _ensure_registered_model(client: MlflowClient, name: str) -> None:
             raise
 
 
-def predict_registered(uri: str, num: int, *, seed: int) -> np.ndarray:
+def predict_registered(uri: str, sources: np.ndarray | None, params: dict[str, int]) -> np.ndarray:
     """Images from a registered version, through MLflow's own loader.
+
+    Args:
+        uri: of the version.
+        sources: what to translate; None for a model that draws.
+        params: see `GeneratorModel.predict`.
 
     Raises:
         RegistryError: it gives something else than images.
     """
-    images = mlflow.pyfunc.load_model(uri).predict(None, params={"n": num, "seed": seed})
+    images = mlflow.pyfunc.load_model(uri).predict(sources, params=params)
     if not isinstance(images, np.ndarray):
         raise RegistryError(f"{uri}: predict gave {type(images).__name__} instead of an array of images")
     return images

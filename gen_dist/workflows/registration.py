@@ -30,17 +30,13 @@ def register_run(job: RunJob, result: RunResult, name: str, console: Console) ->
     """Let the model of a finished run challenge the champion of a registered model.
 
     Raises:
-        ValueError: the run was not judged, or its model draws no samples.
+        ValueError: the run was not judged, or its model makes no images.
     """
     if result.evaluation is None or job.judging is None:
         raise ValueError(f"run {job.name!r} was not evaluated, so it can't be registered: train it with --evaluate")
     record = EvaluationRecord.from_json(result.evaluation)
-    if record.protocol.num_translated:
-        raise ValueError(
-            f"run {job.name!r} trained a translator, and the registry takes models that draw; use its bundle"
-        )
     if METRIC not in record.metrics:
-        raise ValueError(f"run {job.name!r} draws no samples, so nothing compares it with a champion")
+        raise ValueError(f"run {job.name!r} makes no images, so nothing compares it with a champion")
     sheets = [key for key in job.folder.list(SAMPLES) if key.endswith(".png")]
     return _register(
         job.folder, name, [record.metrics[METRIC]], record, job.judging, job.data, sheets[-1] if sheets else None,
@@ -110,8 +106,12 @@ def _register(
         highlight=False,
         soft_wrap=True,
     )
-    draw = f"gen-dist sample models:/{name}@{registration.alias} -n 64 --seed 0 --out grid.png"
-    console.print(f"draw from it: {draw}", highlight=False, soft_wrap=True)
+    uri = f"models:/{name}@{registration.alias}"
+    if record.protocol.num_translated:
+        use = f"translate with it: gen-dist explore translate {uri} --data {data} --out pairs.png"
+    else:
+        use = f"draw from it: gen-dist sample {uri} -n 64 --seed 0 --out grid.png"
+    console.print(use, highlight=False, soft_wrap=True)
     return registration
 
 

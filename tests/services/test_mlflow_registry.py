@@ -17,13 +17,14 @@ from gen_dist.bundle.bundle import Bundle, BundleError, load_bundle, save_bundle
 from gen_dist.commands import entry
 from gen_dist.commands import registry as commands
 from gen_dist.models.boltzmann.rbm import RBMConfig
+from gen_dist.models.gan.pix2pix import Pix2PixConfig
 from gen_dist.tracking import registry
 from gen_dist.tracking.aliases import get_version, list_versions, promote, resolve_alias, rollback
 from gen_dist.tracking.challenge import Judgement
 from gen_dist.tracking.location import store_uri
 from gen_dist.tracking.registry import Registration, load_registered, register
 from gen_dist.tracking.registry_store import RegistryError
-from gen_dist.types import DataSpec
+from gen_dist.types import DataSpec, SourceSpec
 
 PROTOCOL = '{"split": "test"}'
 NAME = "digits"
@@ -91,6 +92,26 @@ def test_a_version_gives_the_same_samples_by_every_way(tmp_path: Path) -> None:
     assert "gen_dist.version.torch" in version.tags
 
 
+def test_a_translator_is_registered_and_translates(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    config = Pix2PixConfig(patch_size=16, generator_channels=4, critic_channels=4)
+    spec = DataSpec(channels=1, height=8, width=8, source=SourceSpec(channels=3, height=8, width=8))
+    directory = tmp_path / "translator"
+    save_bundle(config.build(spec), config, spec, {}, directory)
+    judgement = Judgement(protocol=PROTOCOL, frechet_distances=(2.0,))
+    assert register(directory, NAME, judgement=judgement, record='{"metrics": {}}').alias == "champion"
+
+    sources = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
+    expected = load_bundle(directory).translate(sources, seed=5)
+    assert len(torch.unique(expected)) > 1
+    assert torch.equal(load_registered("models:/digits@champion").translate(sources, seed=5), expected)
+    model = mlflow.pyfunc.load_model("models:/digits@champion")
+    assert np.array_equal(model.predict(sources.numpy(), params={"seed": 5}), expected.numpy())
+    with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
+        model.predict(sources[:, :1].numpy())
+    assert get_version(NAME, 1).tags["gen_dist.verified"] == "8 images equal"
+
+
 def test_only_a_clear_win_moves_the_champion(tmp_path: Path) -> None:
     assert enter(tmp_path, 1, (3.0, 3.1)).alias == "champion"
     within = enter(tmp_path, 2, (2.9, 3.15))
@@ -138,8 +159,8 @@ def test_a_champion_of_an_old_protocol_is_judged_again(tmp_path: Path) -> None:
 
 def test_a_version_that_draws_something_else_gets_no_alias(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(tmp_path, 1, (3.0, 3.1))
-    monkeypatch.setattr(registry, "predict_registered", lambda uri, num, seed: np.zeros((num, 1, 8, 8), np.uint8))
-    with pytest.raises(RegistryError, match=r"does not draw the samples.*no alias was moved"):
+    monkeypatch.setattr(registry, "predict_registered", lambda *_: np.zeros((8, 1, 8, 8), np.uint8))
+    with pytest.raises(RegistryError, match=r"does not make the images.*no alias was moved"):
         enter(tmp_path, 2, (1.0, 1.1))
     assert get_version(NAME, 1).aliases == ("champion",)
     assert get_version(NAME, 2).aliases == ()
