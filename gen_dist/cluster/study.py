@@ -19,6 +19,7 @@ from gen_dist.workflows.budget import Budget
 from gen_dist.workflows.confirmation import ConfirmationJob
 from gen_dist.workflows.spools import spool_folder
 from gen_dist.workflows.study import StudyTerms, terms_of
+from gen_dist.workflows.study_page import show_terms
 from gen_dist.workflows.trial import concluded
 from gen_dist.workflows.watcher import StudyWatcher
 
@@ -43,6 +44,7 @@ def run_study(
     Curriculum(settings).check_workers(World(size=resources.workers))
     folder = ledger.storage
     tracker.start()  # before its trials: MLflow puts them below it
+    show_terms(ledger.study, tracker)
     terms = terms_of(folder)
     budget = Budget(seconds if seconds is not None else terms.settings.time_budget_seconds)
     connect(console)

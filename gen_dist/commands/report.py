@@ -9,7 +9,7 @@ from rich.console import Console
 from gen_dist.data.storage import Storage, open_storage
 from gen_dist.tuning.ledger import STUDY_KEY, open_ledger
 from gen_dist.tuning.report.render import render_report, view_of
-from gen_dist.workflows.ending import FIGURES, REPORT
+from gen_dist.workflows.study_page import FIGURES, REPORT
 
 
 def report(

@@ -1,22 +1,15 @@
 """The end of a study: the report, the tables, and the winner."""
 
-import io
-
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from gen_dist.config import RunConfig
-from gen_dist.data.dataset import open_dataset
-from gen_dist.tracking.lineage import describe_phases
-from gen_dist.tracking.tracker import DatasetRecord, Tracker
+from gen_dist.tracking.tracker import Tracker
 from gen_dist.tuning.ledger import Ledger
 from gen_dist.tuning.records import TrialRecord
-from gen_dist.tuning.report.render import Report, render_report, view_of
+from gen_dist.tuning.report.render import render_report, view_of
 from gen_dist.tuning.report.view import StudyView
+from gen_dist.workflows.study_page import FIGURES, REPORT, show_results
 
-REPORT = "report.html"
-FIGURES = "figures"
 SHORT = {
     "objective": "objective",
     "k": "k",
@@ -33,7 +26,7 @@ def finish_study(ledger: Ledger, tracker: Tracker, console: Console) -> StudyVie
     ledger.storage.write_bytes(REPORT, report.html.encode())
     for name, png in report.figures.items():
         ledger.storage.write_bytes(f"{FIGURES}/{name}", png)
-    _track(view, report, tracker)
+    show_results(view, report, tracker)
     console.print(trial_table(view))
     for kind, advice in advice_by_diagnosis(view).items():
         console.print(f"[bold]{kind}[/]: {advice}", highlight=False)
@@ -43,30 +36,6 @@ def finish_study(ledger: Ledger, tracker: Tracker, console: Console) -> StudyVie
         console.print(f"[bold]{finding.title}.[/] {finding.text}", highlight=False)
     console.print(f"report: {ledger.storage.uri}/{REPORT}", highlight=False, soft_wrap=True)
     return view
-
-
-def _track(view: StudyView, report: Report, tracker: Tracker) -> None:
-    study = view.study
-    tracker.log_params(
-        {
-            name: getattr(study, name)
-            for name in ("preset", "searcher", "scheduler", "num_trials", "images_per_trial", "seed", "protocol")
-        }
-        | {"space": study.space.name, "dimensions": ", ".join(d.name for d in study.space.dimensions)}
-    )
-    tracker.log_dataset(
-        DatasetRecord(name=study.data_uri.rstrip("/").rsplit("/", 1)[-1], digest=study.data_digest, uri=study.data_uri)
-    )
-    model = RunConfig.from_json(study.base_config).model
-    tracker.log_text(describe_phases(model.build(open_dataset(study.data_uri).spec)), "phases.txt")
-    tracker.log_text(report.html, REPORT)
-    for name, png in report.figures.items():
-        tracker.log_image(Image.open(io.BytesIO(png)), f"{FIGURES}/{name}")
-    if view.ranked and view.ranked[0].score is not None:
-        tracker.log_metrics(0, {"best_score": view.ranked[0].score})
-    if view.winner is not None:
-        tracker.log_metrics(0, {"confirmed_frechet_distance": view.winner.mean})
-        tracker.set_tags({"winner": view.winner.trial_id})
 
 
 def trial_table(view: StudyView) -> Table:
