@@ -18,9 +18,8 @@ help: ## list the targets
 tune: $(INSTALLED) ## search GAN settings on real handwritten digits, register the winner (5 minutes at the most)
 	$(BIN)/python jobs/tune_gan.py --data digits --trials 12 --seeds 2 --time-budget 5m
 
-# One process more than two cores have, since many tests wait; in the order of the folders, so that Ray's come early.
 test: check ## static checks, then all tests (about 25 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 check: $(INSTALLED) ## static checks: lint, format, types, import layers, spelling
 	$(BIN)/ruff check .
