@@ -65,7 +65,7 @@ class TrainingState:
 
         A gradient whose strides differ from a channels_last weight's makes fused optimizers silently wrong.
         """
-        parameters = self._moving(player, moment)
+        parameters = self.learner.active(player, moment)
         moving = set(parameters)
         for parameter in self.parameters[player]:
             if parameter not in moving:
@@ -74,11 +74,6 @@ class TrainingState:
                 parameter.grad = torch.zeros_like(parameter)
         torch._foreach_zero_([p.grad for p in parameters if p.grad is not None])
         return parameters
-
-    def _moving(self, player: str, moment: Moment) -> list[nn.Parameter]:
-        if type(self.learner).active is Learner.active:  # it leaves the choice to us: all, as they were listed
-            return self.parameters[player]
-        return self.learner.active(player, moment)
 
     def note_failure(self, gradient_norm: Tensor, *, code: int) -> None:
         """Raise the flag, for ever, when a gradient norm is not finite; keep the code of the first failure."""
