@@ -56,7 +56,7 @@ class Signal(Protocol):
     @property
     def statistics(self) -> Mapping[str, Tensor]: ...
     def deposit(self, parameters: Sequence[nn.Parameter], weight: float) -> None:
-        """Add `weight` times the gradient to `.grad` of `parameters` and of nothing else."""
+        """Add `weight` times the gradient to `.grad` of `parameters` and of nothing else; None counts as zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ class Loss:
         object.__setattr__(self, "metrics", {"loss": self.value.detach(), **self.metrics})
 
     def deposit(self, parameters: Sequence[nn.Parameter], weight: float) -> None:
-        torch.autograd.backward(self.value * weight, inputs=list(parameters))
+        # One micro-batch is the usual case, and two small kernels are worth saving.
+        torch.autograd.backward(self.value if weight == 1.0 else self.value * weight, inputs=list(parameters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,9 @@ class Gradient:
 
     def deposit(self, parameters: Sequence[nn.Parameter], weight: float) -> None:
         for parameter in parameters:
-            gradient = parameter.grad
-            assert gradient is not None, "the loop allocates gradients before it asks for a deposit"
-            gradient.add_(self.values[parameter], alpha=weight)
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            parameter.grad.add_(self.values[parameter], alpha=weight)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

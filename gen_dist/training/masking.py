@@ -1,27 +1,51 @@
 """Steps and copies that a flag on the device can turn into nothing, without the host ever reading the flag."""
 
 from collections.abc import Sequence
+from typing import final
 
 import torch
 from torch import Tensor
 
 
-def clones(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """A copy of each tensor."""
-    return list(torch._foreach_clone(list(tensors))) if tensors else []
+@final
+class Snapshot:
+    """The values that tensors have now, to go back to.
+
+    They are kept as one flat tensor of each dtype: a kernel for each of many small tensors would cost a GPU more time
+    than all that they hold.
+
+    Attributes:
+        values: of each tensor, as views.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._tensors: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in tensors:
+            self._tensors.setdefault(tensor.dtype, []).append(tensor)
+        self._flat = {dtype: _flat(group) for dtype, group in self._tensors.items()}
+        views = {dtype: iter(_views(self._flat[dtype], group)) for dtype, group in self._tensors.items()}
+        self.values = [next(views[tensor.dtype]) for tensor in tensors]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Set each tensor back to its value."""
+        for dtype, group in self._tensors.items():
+            torch._foreach_copy_(group, _views(self._flat[dtype], group))
+
+    @torch.no_grad()
+    def restore_where(self, flag: Tensor) -> None:
+        """Set each tensor back to its value where the flag (a boolean scalar on the device) is raised."""
+        for dtype, group in self._tensors.items():
+            torch._foreach_copy_(group, _views(torch.where(flag, self._flat[dtype], _flat(group)), group))
 
 
-def restore_where(flag: Tensor, targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    """Set each target back to its value where the flag (a boolean scalar on the device) is raised."""
-    if targets:
-        kept = [torch.where(flag, value, target) for target, value in zip(targets, values, strict=True)]
-        torch._foreach_copy_(list(targets), kept)
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
-def overwrite(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    """Set each target to its value."""
-    if targets:
-        torch._foreach_copy_(list(targets), list(values))
+def _views(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def masked_step(optimizer: torch.optim.Optimizer, flag: Tensor) -> None:
@@ -35,16 +59,16 @@ def masked_step(optimizer: torch.optim.Optimizer, flag: Tensor) -> None:
         optimizer.step()
         return
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    weights = [parameter.detach().clone() for parameter in parameters]
+    weights = Snapshot(parameters)
     moments = [_tensors(optimizer, parameter, flag.device) for parameter in parameters]
     copies = [{name: tensor.clone() for name, tensor in tensors.items()} for tensors in moments]
     optimizer.step()
+    weights.restore_where(flag)
     with torch.no_grad():
-        restore_where(flag, parameters, weights)
         for parameter, copy in zip(parameters, copies, strict=True):
             for name, tensor in _tensors(optimizer, parameter, flag.device).items():
                 # Moments that the first step made had been zero before it.
-                restore_where(flag, [tensor], [copy.get(name, torch.zeros_like(tensor))])
+                tensor.copy_(torch.where(flag, copy.get(name, torch.zeros_like(tensor)), tensor))
 
 
 def _tensors(optimizer: torch.optim.Optimizer, parameter: Tensor, device: torch.device) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from gen_dist.distributed.seeding import seed_for, seed_torch
 from gen_dist.distributed.world import World
 from gen_dist.learner import Context, Phase
-from gen_dist.training.masking import clones, masked_step, overwrite, restore_where
+from gen_dist.training.masking import Snapshot, masked_step
 from gen_dist.training.meters import Meters
 from gen_dist.training.state import TrainingState
 from gen_dist.types import ImageBatch, Moment
@@ -68,15 +68,15 @@ def step_phase(
 ) -> None:
     """One step of one player: deposit, average, mask, step, settle."""
     phase = state.phases[index]
-    parameters = state.prepare_gradients(phase.player, moment)
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    before, counters = clones(state.float_buffers), clones(state.integer_buffers)
+    parameters = state.clear_gradients(phase.player, moment)
+    before, counters = Snapshot(state.float_buffers), Snapshot(state.integer_buffers)
     memory = {m: dict(state.memory.get(m, {})) for m in world.share(settings.num_micro_batches)}
 
-    averages = Averages(state.float_buffers, before, settings.num_micro_batches)
+    averages = Averages(state.float_buffers, before.values, settings.num_micro_batches)
     for number, (m, remembered) in enumerate(memory.items()):
         if number:  # every micro-batch starts from the buffers that the first one saw; counters so advance once
-            overwrite([*state.float_buffers, *state.integer_buffers], [*before, *counters])
+            before.restore()
+            counters.restore()
         seed_torch(seed_for("noise", settings.seed, index, moment.round, repeat, m))
         context = Context(moment, repeat, m, remembered)
         with autocast(state.device, settings.precision):
@@ -84,6 +84,7 @@ def step_phase(
         signal.deposit(parameters, 1.0 / settings.num_micro_batches)
         averages.add(signal.metrics, signal.statistics)
 
+    gradients = state.gradients_of(parameters)
     world.sum_([*gradients, *averages.tensors()])
     averages.write_buffers()
     gradient_norm = _norm(gradients)
@@ -99,7 +100,8 @@ def step_phase(
     masked_step(optimizer, state.halted)
     with torch.no_grad():
         state.learner.settle(phase.player, averages.statistics)
-    restore_where(state.halted, [*state.float_buffers, *state.integer_buffers], [*before, *counters])
+    before.restore_where(state.halted)
+    counters.restore_where(state.halted)
     state.remember(memory)
     state.updates[phase.player] += 1
     state.ema.update(phase.player, state.updates[phase.player], state.halted)

@@ -1,6 +1,6 @@
 """Everything that training changes: what a checkpoint must hold, and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
@@ -60,24 +60,32 @@ class TrainingState:
         self.halted = torch.zeros((), dtype=torch.bool, device=device)
         self.failure = torch.full((), -1, dtype=torch.int64, device=device)
 
-    def prepare_gradients(self, player: str, moment: Moment) -> list[nn.Parameter]:
-        """The parameters that move now, each with a zero gradient in its own strides; the player's others have none.
+    def clear_gradients(self, player: str, moment: Moment) -> list[nn.Parameter]:
+        """The parameters that move now. No parameter of the player has a gradient any more.
 
-        A gradient whose strides differ from a channels_last weight's makes fused optimizers silently wrong.
+        So autograd's first gradient becomes `.grad` as it is: adding each to zeros would cost a kernel each.
         """
-        parameters = self.learner.active(player, moment)
-        moving = set(parameters)
         for parameter in self.parameters[player]:
-            if parameter not in moving:
-                parameter.grad = None
-            elif parameter.grad is None:
+            parameter.grad = None
+        return self.learner.active(player, moment)
+
+    @staticmethod
+    def gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+        """The gradient of each, zero for those that no loss reached: they move all the same, as do their moments.
+
+        A gradient whose strides differ from a channels_last weight's makes fused optimizers silently wrong; autograd
+        and `zeros_like` both keep them.
+        """
+        gradients = []
+        for parameter in parameters:
+            if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        torch._foreach_zero_([p.grad for p in parameters if p.grad is not None])
-        return parameters
+            gradients.append(parameter.grad)
+        return gradients
 
     def note_failure(self, gradient_norm: Tensor, *, code: int) -> None:
         """Raise the flag, for ever, when a gradient norm is not finite; keep the code of the first failure."""
-        sound = gradient_norm.isfinite()
+        sound = gradient_norm < torch.inf  # which NaN is not
         self.failure = torch.where(sound | self.halted, self.failure, code)
         self.halted = self.halted | ~sound
 

@@ -105,13 +105,16 @@ class RayCluster:
         options += ["--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard_port}"]
         options += ["--include-dashboard=true", f"--ray-client-server-port={free_port()}"]
         self.head = self._start(options)
-        self._wait_for_nodes([self.head])
+        self._wait_for_node(self.head)
         return self.head
 
     def add_workers(self, number: int) -> list[RayNode]:
         """More nodes, with one processor each."""
-        nodes = [self._start([f"--address=127.0.0.1:{self.port}", "--num-cpus=1"]) for _ in range(number)]
-        self._wait_for_nodes(nodes)
+        nodes = []
+        for _ in range(number):  # one by one: on one machine, two that start at once may choose the same socket
+            node = self._start([f"--address=127.0.0.1:{self.port}", "--num-cpus=1"])
+            self._wait_for_node(node)
+            nodes.append(node)
         return nodes
 
     def _start(self, options: list[str]) -> RayNode:
@@ -126,13 +129,12 @@ class RayCluster:
         self._started.append(node)
         return node
 
-    def _wait_for_nodes(self, nodes: list[RayNode]) -> None:
+    def _wait_for_node(self, node: RayNode) -> None:
         def joined() -> bool:
-            for node in nodes:
-                assert node.kept.processes(), f"`ray start` ended:\n{node.log.read_text()}"
-            return {node.name for node in nodes} <= set(self.alive())
+            assert node.kept.processes(), f"`ray start` ended:\n{node.log.read_text()}"
+            return node.name in self.alive()
 
-        wait_for(joined, f"nodes to join; logs in {self.folder}")
+        wait_for(joined, f"{node.name} to join; logs in {self.folder}")
 
     def ask(self, path: str) -> Any:
         """What the dashboard answers, with the token."""

@@ -173,8 +173,7 @@ class SolvedLoss:
                 self.loss.deposit(parameters, weight)
         except SolverFailureError:
             for parameter in parameters:
-                assert parameter.grad is not None, "the loop allocates gradients before it asks for a deposit"
-                parameter.grad.fill_(math.nan)
+                parameter.grad = torch.full_like(parameter, math.nan)
 
 
 @final
