@@ -65,24 +65,30 @@ def generator_loss(objective: Objective, fake_scores: Float[Tensor, " f"]) -> Fl
             return -fake_scores.mean()
 
 
-def critic_accuracy(
+def critic_metrics(
     objective: Objective, real_scores: Float[Tensor, " r"], fake_scores: Float[Tensor, " f"]
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Shares of real and of generated images on the right side of the critic's threshold.
+) -> dict[str, Float[Tensor, ""]]:
+    """Mean scores of real and of generated images, and the shares of both on the right side of the critic's threshold.
 
     The threshold is 0 where the score is a logit or has a margin around 0, 1/2 between the targets of least squares,
     and the midpoint of the two means for a Wasserstein critic, whose zero means nothing.
     """
+    real_scores, fake_scores = real_scores.detach(), fake_scores.detach()
+    real_score, fake_score = real_scores.mean(), fake_scores.mean()
+    threshold: Tensor | float
     match objective:
         case "minimax" | "non-saturating" | "hinge":
-            threshold = real_scores.new_zeros(())
+            threshold = 0.0
         case "least-squares":
-            threshold = real_scores.new_full((), 0.5)
+            threshold = 0.5
         case "wasserstein" | "wasserstein-clip" | "wasserstein-gp":
-            threshold = 0.5 * (real_scores.mean() + fake_scores.mean())
-    real_right = (real_scores > threshold).to(real_scores.dtype).mean()
-    fake_right = (fake_scores < threshold).to(fake_scores.dtype).mean()
-    return real_right, fake_right
+            threshold = 0.5 * (real_score + fake_score)
+    return {
+        "real_score": real_score,
+        "fake_score": fake_score,
+        "real_accuracy": (real_scores > threshold).to(real_scores.dtype).mean(),
+        "fake_accuracy": (fake_scores < threshold).to(fake_scores.dtype).mean(),
+    }
 
 
 def diversity(images: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:

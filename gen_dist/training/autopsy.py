@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from gen_dist.distributed.seeding import seed_for, seed_torch
 from gen_dist.learner import Context
-from gen_dist.training.masking import Snapshot
 from gen_dist.training.round import RoundSettings, autocast
 from gen_dist.training.state import TrainingState
 from gen_dist.types import ImageBatch, Moment
@@ -33,10 +32,10 @@ def first_non_finite(
         if not _finite(parameter):
             return f"weight {name}"
     phase = state.phases[index]
-    before = Snapshot([*state.float_buffers, *state.integer_buffers])
+    before = state.buffers.values()
     for m in micro_batches:
         parameters = state.clear_gradients(phase.player, moment)
-        before.restore()
+        state.buffers.restore(before)
         seed_torch(seed_for("noise", settings.seed, index, moment.round, repeat, m))
         context = Context(moment, repeat, m, copy.copy(state.memory.get(m, {})))
         with _watch_outputs(state.learner) as findings, autocast(state.device, settings.precision):
@@ -49,7 +48,7 @@ def first_non_finite(
             for parameter in reversed(parameters)
             if parameter.grad is not None and not _finite(parameter.grad)
         ]
-        before.restore()
+        state.buffers.restore(before)
         if findings:
             return findings[0]
     return None

@@ -20,7 +20,8 @@ from torch import Tensor
 from gen_dist.distributed.seeding import seed_for, seed_torch
 from gen_dist.distributed.world import World
 from gen_dist.learner import Context, Phase
-from gen_dist.training.masking import Snapshot, masked_step
+from gen_dist.training.buffers import Buffers
+from gen_dist.training.masking import masked_step
 from gen_dist.training.meters import Meters
 from gen_dist.training.state import TrainingState
 from gen_dist.types import ImageBatch, Moment
@@ -69,14 +70,13 @@ def step_phase(
     """One step of one player: deposit, average, mask, step, settle."""
     phase = state.phases[index]
     parameters = state.clear_gradients(phase.player, moment)
-    before, counters = Snapshot(state.float_buffers), Snapshot(state.integer_buffers)
+    before = state.buffers.values()
     memory = {m: dict(state.memory.get(m, {})) for m in world.share(settings.num_micro_batches)}
 
-    averages = Averages(state.float_buffers, before.values, settings.num_micro_batches)
+    averages = Averages(state.buffers, before, settings.num_micro_batches)
     for number, (m, remembered) in enumerate(memory.items()):
         if number:  # every micro-batch starts from the buffers that the first one saw; counters so advance once
-            before.restore()
-            counters.restore()
+            state.buffers.restore(before)
         seed_torch(seed_for("noise", settings.seed, index, moment.round, repeat, m))
         context = Context(moment, repeat, m, remembered)
         with autocast(state.device, settings.precision):
@@ -100,8 +100,7 @@ def step_phase(
     masked_step(optimizer, state.halted)
     with torch.no_grad():
         state.learner.settle(phase.player, averages.statistics)
-    before.restore_where(state.halted)
-    counters.restore_where(state.halted)
+    state.buffers.restore_where(state.halted, before)
     state.remember(memory)
     state.updates[phase.player] += 1
     state.ema.update(phase.player, state.updates[phase.player], state.halted)
@@ -115,14 +114,14 @@ class Averages:
     Averaging the change and not the value keeps a buffer that did not change exactly as it was.
     """
 
-    def __init__(self, buffers: Sequence[Tensor], before: Sequence[Tensor], num_micro_batches: int) -> None:
-        self.buffers = buffers
-        self.before = before
+    def __init__(self, buffers: Buffers, before: Sequence[Tensor], num_micro_batches: int) -> None:
+        self.buffers = buffers.floats
+        self.before = before[: len(buffers.floats)]
         self.weight = 1.0 / num_micro_batches
         self.metrics: dict[str, Tensor] = {}
         self.statistics: dict[str, Tensor] = {}
         # A single micro-batch leaves the buffers as they should be: there is nothing to average.
-        self.changes = [torch.zeros_like(buffer) for buffer in buffers] if num_micro_batches > 1 else []
+        self.changes = [torch.zeros_like(buffer) for buffer in self.buffers] if num_micro_batches > 1 else []
 
     def add(self, metrics: Mapping[str, Tensor], statistics: Mapping[str, Tensor]) -> None:
         """Take in what one micro-batch measured."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gen_dist.capabilities import BuildsOn
 from gen_dist.learner import Learner
 from gen_dist.optimization import build_optimizer
+from gen_dist.training.buffers import Buffers
 from gen_dist.training.ema import Ema
 from gen_dist.types import Moment
 
@@ -21,6 +22,7 @@ class TrainingState:
         learner: on its device, in training mode.
         parameters: of each player, those included that do not move now, but not those that are frozen for good.
         optimizers: one per player.
+        buffers: those that are kept, in one piece.
         ema: averaged weights.
         memory: what each micro-batch of this worker remembers, by its number.
         moment: the clock.
@@ -51,9 +53,7 @@ class TrainingState:
         }
         self.ema = Ema(learner, self.players)
         persistent = learner.state_dict(keep_vars=True)
-        buffers = [buffer for name, buffer in learner.named_buffers() if name in persistent]
-        self.float_buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
-        self.integer_buffers = [buffer for buffer in buffers if not buffer.is_floating_point()]
+        self.buffers = Buffers([buffer for name, buffer in learner.named_buffers() if name in persistent])
         self.memory: dict[int, dict[str, Tensor]] = {}
         self.moment = Moment()
         self.updates = dict.fromkeys(self.players, 0)

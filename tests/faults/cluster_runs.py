@@ -39,9 +39,15 @@ PEOPLE = ("jobs/", "RayTrain", "TrainController", "courier_process", "Preemption
 
 
 class Submitted:
-    """A command at a person's terminal, and what it has printed so far."""
+    """A command at a person's terminal.
+
+    Attributes:
+        words: of the command.
+        text: what it has printed so far.
+    """
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], log: Path) -> None:
+        self.words = command
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output, cwd=REPOSITORY, env=environment)

@@ -104,6 +104,8 @@ class RayCluster:
         options = ["--head", f"--port={self.port}", "--num-cpus=0", f"--temp-dir={self.folder / 'ray'}"]
         options += ["--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard_port}"]
         options += ["--include-dashboard=true", f"--ray-client-server-port={free_port()}"]
+        # Ray takes living workers on the same machine for the head that was started last, and refuses to start another.
+        (self.folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
         self.head = self._start(options)
         self._wait_for_node(self.head)
         return self.head

@@ -18,7 +18,7 @@ EVERYTHING = "SELECT key || value FROM params UNION ALL SELECT key || value FROM
 
 def test_a_run_by_the_readme(site: Site, peaceful: str) -> None:
     site.assert_whole("peaceful", peaceful)
-    text = site.submitted[-1].text
+    (text,) = [submitted.text for submitted in site.submitted if "peaceful" in submitted.words]
     assert "training on 3 nodes, 2 CPUs" in text
     assert re.search(r"Job '\w+' succeeded", text)
 

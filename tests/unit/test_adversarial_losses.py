@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gen_dist.losses.adversarial import Objective, critic_accuracy, critic_loss, diversity, generator_loss
+from gen_dist.losses.adversarial import Objective, critic_loss, critic_metrics, diversity, generator_loss
 from gen_dist.losses.penalties import gradient_penalty, interpolate
 
 DOUBLE = torch.float64
@@ -56,6 +56,7 @@ GENERATOR: dict[Objective, tuple[float, list[float]]] = {
     "wasserstein-gp": (-mean(FAKE), [-1 / 2] * 2),
 }
 
+SHARES = ("real_accuracy", "fake_accuracy")
 # Real scores above and fake scores below the threshold: 0; 1/2; the midpoint of the means, 0.10416...
 ACCURACY: dict[Objective, tuple[float, float]] = {
     "minimax": (2 / 3, 1 / 2),
@@ -120,15 +121,17 @@ def test_logistic_losses_stay_finite_for_a_sure_critic(objective: Objective) -> 
 
 
 @pytest.mark.parametrize("objective", get_args(Objective))
-def test_critic_accuracy(objective: Objective) -> None:
-    shares = critic_accuracy(objective, torch.tensor(REAL), torch.tensor(FAKE))
-    assert [share.item() for share in shares] == pytest.approx(ACCURACY[objective])
+def test_critic_metrics(objective: Objective) -> None:
+    metrics = critic_metrics(objective, torch.tensor(REAL), torch.tensor(FAKE))
+    assert [metrics[name].item() for name in SHARES] == pytest.approx(ACCURACY[objective])
+    assert metrics["real_score"].item() == pytest.approx(sum(REAL) / len(REAL))
+    assert metrics["fake_score"].item() == pytest.approx(sum(FAKE) / len(FAKE))
 
 
 def test_wasserstein_accuracy_does_not_depend_on_the_zero_of_the_score() -> None:
     for shift in (-100.0, 0.0, 100.0):
-        shares = critic_accuracy("wasserstein-gp", torch.tensor(REAL) + shift, torch.tensor(FAKE) + shift)
-        assert [share.item() for share in shares] == pytest.approx([2 / 3, 1 / 2])
+        metrics = critic_metrics("wasserstein-gp", torch.tensor(REAL) + shift, torch.tensor(FAKE) + shift)
+        assert [metrics[name].item() for name in SHARES] == pytest.approx([2 / 3, 1 / 2])
 
 
 def test_diversity_is_the_mean_over_pixels_of_the_deviation_over_the_batch() -> None:

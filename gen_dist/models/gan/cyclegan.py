@@ -25,7 +25,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from gen_dist.learner import Context, Learner, Loss, Phase, Player
-from gen_dist.losses.adversarial import critic_accuracy, critic_loss, generator_loss
+from gen_dist.losses.adversarial import critic_loss, critic_metrics, generator_loss
 from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.gan.image_pool import exchange
 from gen_dist.models.gan.sources import check_sources, source_of, sources_of
@@ -203,15 +203,7 @@ class CycleGAN(Learner):
             real_scores.append(self._scores(domain, real))
             fake_scores.append(self._scores(domain, shown))
             losses.append(critic_loss("least-squares", real_scores[-1], fake_scores[-1]))
-        with torch.no_grad():
-            real, fake = torch.cat(real_scores), torch.cat(fake_scores)
-            real_accuracy, fake_accuracy = critic_accuracy("least-squares", real, fake)
-            metrics = {
-                "real_score": real.mean(),
-                "fake_score": fake.mean(),
-                "real_accuracy": real_accuracy,
-                "fake_accuracy": fake_accuracy,
-            }
+        metrics = critic_metrics("least-squares", torch.cat(real_scores), torch.cat(fake_scores))
         return Loss(losses[0] + losses[1], metrics)
 
     def translate(self, sources: UInt8[Tensor, "b s i j"]) -> UInt8[Tensor, "b c h w"]:

@@ -30,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gen_dist.learner import Context, Loss, Phase, Signal
-from gen_dist.losses.adversarial import Objective, critic_accuracy, critic_loss, diversity, generator_loss
+from gen_dist.losses.adversarial import Objective, critic_loss, critic_metrics, diversity, generator_loss
 from gen_dist.losses.penalties import PenaltyKind, slope_penalty
 from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.gan.augmentation import Augmentation, augment
@@ -195,7 +195,7 @@ class Game(nn.Module):
             context: where the signal is computed; instance noise follows its moment.
 
         Returns:
-            Its metrics: loss, real_score, fake_score, real_accuracy, fake_accuracy (`critic_accuracy`), real_diversity,
+            Its metrics: loss, real_score, fake_score, real_accuracy, fake_accuracy (`critic_metrics`), real_diversity,
             fake_diversity; those of these that are on, before their weights: penalty or r1_penalty, drift, lecam.
         """
         config = self.config
@@ -213,16 +213,9 @@ class Game(nn.Module):
         for weight, value in terms.values():
             loss = loss + weight * value
         metrics = {name: value.detach() for name, (_, value) in terms.items()}
+        metrics |= critic_metrics(config.objective, real_scores, fake_scores)
         with torch.no_grad():
-            real_accuracy, fake_accuracy = critic_accuracy(config.objective, real_scores, fake_scores)
-            metrics |= {
-                "real_score": real_scores.mean(),
-                "fake_score": fake_scores.mean(),
-                "real_accuracy": real_accuracy,
-                "fake_accuracy": fake_accuracy,
-                "real_diversity": diversity(real),
-                "fake_diversity": diversity(fake),
-            }
+            metrics |= {"real_diversity": diversity(real), "fake_diversity": diversity(fake)}
         means = {name: metrics[name] for name in ("real_score", "fake_score")} if config.lecam_weight else {}
         return Loss(loss, metrics, means)
 

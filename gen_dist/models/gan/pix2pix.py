@@ -29,7 +29,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from gen_dist.learner import Context, Learner, Loss, Phase, Player
-from gen_dist.losses.adversarial import critic_accuracy, critic_loss, generator_loss
+from gen_dist.losses.adversarial import critic_loss, critic_metrics, generator_loss
 from gen_dist.models.checks import check_at_least_one
 from gen_dist.models.gan.sources import check_sources, source_of, sources_of
 from gen_dist.models.paper import Paper
@@ -158,15 +158,7 @@ class Pix2Pix(Learner):
             outputs = self.generator(sources).to(images.dtype)
         real_scores, fake_scores = self.scores(sources, images), self.scores(sources, outputs)
         loss = 0.5 * critic_loss(self.config.objective, real_scores, fake_scores)
-        with torch.no_grad():
-            real_accuracy, fake_accuracy = critic_accuracy(self.config.objective, real_scores, fake_scores)
-            metrics = {
-                "real_score": real_scores.mean(),
-                "fake_score": fake_scores.mean(),
-                "real_accuracy": real_accuracy,
-                "fake_accuracy": fake_accuracy,
-            }
-        return Loss(loss, metrics)
+        return Loss(loss, critic_metrics(self.config.objective, real_scores, fake_scores))
 
     def generator_signal(self, batch: ImageBatch, context: Context) -> Loss:
         """How the generator should move to raise the critic's scores and to come close to the targets."""
