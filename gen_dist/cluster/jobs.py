@@ -11,6 +11,7 @@ from typing import final
 import ray
 from ray._private.runtime_env.packaging import _dir_travel
 from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.util.state import list_nodes
 
 MAX_UPLOAD_BYTES = 100 << 20
 NUM_LARGE_SHOWN = 5
@@ -78,10 +79,29 @@ class Jobs:
             )
 
     def state(self, job: str) -> JobState:
-        """A job; ValueError if there is none of that name."""
+        """A job; ValueError if there is none of that name.
+
+        A head that found its memory again in Redis takes the jobs of the lost one for running, until another is
+        submitted. One whose node is gone has failed.
+        """
         with _explained():
             details = self._client.get_job_info(job)
-        return JobState(str(details.entrypoint), str(details.status), str(details.message or ""))
+            lost = details.status == JobStatus.RUNNING and not self._lives(details.driver_node_id)
+        entrypoint = str(details.entrypoint)
+        if lost:
+            return JobState(entrypoint, JobStatus.FAILED.value, "the node that its driver ran on is gone")
+        return JobState(entrypoint, str(details.status), str(details.message or ""))
+
+    def _lives(self, node: str | None) -> bool:
+        """Whether a node is part of the cluster; True for one that is not known yet."""
+        if node is None:
+            return True
+        living = list_nodes(
+            self._client.get_address(),
+            filters=[("node_id", "=", node), ("state", "=", "ALIVE")],
+            raise_on_missing_output=False,  # Ray takes nodes that the filter leaves out for missing ones
+        )
+        return bool(living)
 
     def logs(self, job: str) -> str:
         """All that it has printed so far."""
