@@ -24,7 +24,11 @@ from gen_dist.workflows.comparison_standings import Standing, sampling_rate, sta
 MARKDOWN = "comparison.md"
 PARQUET = "comparison.parquet"
 SHEET = "samples.png"
-ANCHORS = {"real": "real images", "gaussian": "Gaussian fitted to the pixels"}
+ANCHORS = {
+    "real": "real images",
+    "gaussian": "Gaussian fitted to the pixels",
+    "untranslated": "sources, untranslated",
+}
 
 _CELL_PIXELS = 40  # about the side of one sample on the page
 
@@ -114,7 +118,8 @@ def markdown(comparison: Comparison, ordered: Sequence[Standing]) -> str:
     anchored = next((record for record in records if record.anchors), None)
     if anchored is not None:
         known = {name: value for record in reversed(records) for name, value in record.anchors.items()}
-        rows += [_anchor_cells(known, anchor, title, shown) for anchor, title in ANCHORS.items()]
+        measured = {anchor for anchor in ANCHORS if any(name.endswith(f"_{anchor}") for name in known)}
+        rows += [_anchor_cells(known, anchor, title, shown) for anchor, title in ANCHORS.items() if anchor in measured]
     lines = [
         _line(titles),
         _line(["---"] * len(titles)),

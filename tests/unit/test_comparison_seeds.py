@@ -149,6 +149,19 @@ def test_class_accuracy_has_a_column_where_a_model_draws_for_classes(folder: Sto
     assert cells(again, "*real images*")["Fréchet distance"] == "0.250"
 
 
+def test_translators_stand_beside_their_sources_untranslated(folder: Storage, report: Report) -> None:
+    assert "sources, untranslated" not in report.text
+    entries = made_up_entries()
+    figures = EvaluationRecord.from_json(str(entries[-1].evaluation))
+    translated = replace(
+        figures, metrics=figures.metrics | {"l1": 12.5}, anchors=figures.anchors | {"l1_untranslated": 80.0}
+    ).to_json()
+    again = write_report(folder, TERMS, [*entries[:-1], replace(entries[-1], evaluation=translated)])
+    assert float(cells(again, "dcgan-8")["L1"]) == 12.5
+    assert float(cells(again, "*sources, untranslated*")["L1"]) == 80.0
+    assert cells(again, "*real images*").get("L1", "") == ""
+
+
 def test_of_a_single_finished_run_there_is_no_deviation(folder: Storage) -> None:
     entries = [entry for entry in made_up_entries() if entry.seed != 9]
     assert cells(write_report(folder, TERMS, entries), "dcgan-8")["Fréchet distance"] == "1.500"
