@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tyro
 from rich.console import Console
 
 from gen_dist.cluster.session import Resources
@@ -28,7 +29,7 @@ def tune(
     data: str = "digits",
     preset: str = "dcgan-8",
     space: str = "quick",
-    dimension: tuple[str, ...] = (),
+    dimension: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     trials: int | None = None,
     time_budget: str | None = None,
     images: int | None = None,
@@ -70,7 +71,8 @@ def tune(
         data: URI of a dataset (a folder or s3://bucket/prefix), or the built-in digits or polygons.
         preset: an adversarial preset (`gen-dist models` lists them).
         space: quick, stability, or lucic (the ranges of "Are GANs Created Equal?").
-        dimension: change to the space, e.g. critic_learning_rate=1e-5:1e-2:log, objective=hinge, or k=preset.
+        dimension: change to the space, once for each change, e.g. critic_learning_rate=1e-5:1e-2:log,
+            objective=hinge, or k=preset.
         trials: how many; the space has a default.
         time_budget: of the whole study, e.g. 20m; the search has a little less than half of it.
         images: that a full trial draws; a quarter of the preset's when left out.
