@@ -12,10 +12,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.timeout(2400)
 INTERVAL = f"what was trained since the last checkpoint (here at most {ROUNDS_PER_CHECKPOINT} rounds), trained again"
 
 
-def started(site: Site, name: str, seed: int) -> Submitted:
+def started(site: Site, name: str, seed: int, *, workers: str = "2") -> Submitted:
     """The run, at a random moment of its first half."""
     dice = random.Random(seed)
-    submitted = site.train(name)
+    submitted = site.train(name, workers=workers)
     site.wait_for_checkpoint(name, dice.randint(1, 4), submitted)
     time.sleep(dice.random())
     return submitted
@@ -68,6 +68,25 @@ def test_a_killed_raylet(site: Site, peaceful: str, table: FaultsTable) -> None:
         lost=INTERVAL,
         measured=f"said after {noticed:.0f} s; trains again {seconds:.0f} s after another node has joined; "
         f"all {points} points in MLflow once; same weights",
+    )
+
+
+def test_an_elastic_run_goes_on_with_the_nodes_that_are_left(site: Site, peaceful: str, table: FaultsTable) -> None:
+    submitted = started(site, "node-lost-elastic", seed=51, workers="1:2")
+    assert len(site.cluster.processes("RayTrainWorker")) == 2
+    kept = site.newest_key("node-lost-elastic")
+    lost = random.Random(52).choice(site.cluster.workers)
+    lost.raylet().kill()
+    seconds = recovered(site, "node-lost-elastic", submitted, kept)
+    assert submitted.wait() == 0, submitted.text
+    site.cluster.replace(lost)
+    points = site.assert_whole("node-lost-elastic", peaceful)
+    table.row(
+        "SIGKILL of a raylet, and the run may have `--workers 1:2`",
+        seen="“… goes on from image …”, with one worker; exit code 0",
+        lost=INTERVAL,
+        measured=f"trains again after {seconds:.0f} s; all {points} points in MLflow once; same weights, since two "
+        "micro-batches make the same sum on one worker as on two",
     )
 
 
