@@ -5,11 +5,14 @@ Ray ends the process that joins with a wrong setting, so a process of its own tr
 
 import json
 import os
+import secrets
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, final
@@ -23,6 +26,7 @@ MODE_VARIABLE = "RAY_AUTH_MODE"
 TOKEN_VARIABLE = "RAY_AUTH_TOKEN"  # noqa: S105  a name
 PATH_VARIABLE = "RAY_AUTH_TOKEN_PATH"
 DEFAULT_PATH = "~/.ray/auth_token"
+TOKEN_BYTES = 32
 
 _TRY = """
 import json, sys, ray
@@ -69,6 +73,24 @@ def token_state(environment: Mapping[str, str]) -> TokenState:
     return TokenState(
         mode=mode, source=str(path), problem="" if content.strip() else "empty", readable_by_others=others
     )
+
+
+def make_token(environment: Mapping[str, str]) -> None:
+    """Where there is no token yet, make one in Ray's default place, for its owner's eyes alone.
+
+    Ray makes one there by itself, which the other users of the machine can read.
+    """
+    state = token_state(environment)
+    if state.source or state.mode == "disabled":
+        return
+    path = Path(DEFAULT_PATH).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, whole = tempfile.mkstemp(dir=path.parent)  # readable by its owner alone, as mkstemp makes files
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(TOKEN_BYTES))
+    with suppress(FileExistsError):  # another process was faster; nobody has seen half of either
+        os.link(whole, path)
+    os.unlink(whole)
 
 
 def ray_version() -> str:

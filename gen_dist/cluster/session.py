@@ -8,6 +8,8 @@ from typing import final
 import ray
 from rich.console import Console
 
+from gen_dist.cluster.reach import make_token
+
 # How often Ray Train's controller looks at its workers; its default of 2 s adds seconds to the end of every run.
 _HEALTH_CHECK_SECONDS = "0.2"
 
@@ -77,6 +79,7 @@ def connect(console: Console, *, num_cpus: int | None = None, dashboard: bool = 
         ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
     else:
         console.print("starting Ray on this machine", highlight=False)
+        make_token(os.environ)
         ray.init(
             address="local",
             num_cpus=num_cpus,
