@@ -17,11 +17,13 @@ COPY gen_dist gen_dist
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf infra/build_environment.sh wheel /wheels
 
 FROM python:3.11.15-slim-bookworm
-# An image that is not NVIDIA's must say what it wants of the driver. Which GPU it gets is Kubernetes' business.
+# An image that is not NVIDIA's must say what it wants of the driver, and where else it may lie: GKE mounts it at
+# /usr/local/nvidia and tells no loader. Which GPU it gets is Kubernetes' business.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/home/gen-dist \
     PYTHONUNBUFFERED=1 \
-    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    LD_LIBRARY_PATH=/usr/local/nvidia/lib64
 # Login shells (an option of KubeRay's operator) forget PATH.
 # hadolint ignore=SC2016
 RUN groupadd --gid 10001 gen-dist \

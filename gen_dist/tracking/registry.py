@@ -1,7 +1,8 @@
 """Bundles in MLflow's model registry: into it, out of it, and who is champion.
 
 A version is loaded back and compared sample for sample with what was registered before any alias points to it. Loading
-goes through `gen_dist.bundle`: nothing is unpickled and no code from the registry is run.
+goes through `gen_dist.bundle`: nothing is unpickled and no code from the registry is run. MLflow's own loader, which
+would do both, is tried only on files that were found to call for ours (`upload.refuse_foreign_code`).
 """
 
 import json

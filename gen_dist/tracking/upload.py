@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -22,6 +23,10 @@ from gen_dist.tracking.location import artifact_location
 from gen_dist.tracking.registry_store import RegistryError
 
 _REQUIREMENTS = ("gen-dist", "torch", "numpy", "safetensors", "mlflow")
+_LOADER = "mlflow.pyfunc.loaders.code_model"
+"""MLflow's module for models from code, which runs the one file that `model_code_path` names."""
+_HARMLESS = {"artifacts", "cloudpickle_version", "env", "python_version", "streamable"}
+"""What MLflow notes beside it, none of which is run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +125,31 @@ def predict_registered(uri: str, sources: np.ndarray | None, params: dict[str, i
         params: see `GeneratorModel.predict`.
 
     Raises:
-        RegistryError: it gives something else than images.
+        RegistryError: loading it would run code that is not ours, or it gives something else than images.
     """
-    images = mlflow.pyfunc.load_model(uri).predict(sources, params=params)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(download_artifacts(artifact_uri=uri, dst_path=temporary))
+        refuse_foreign_code(uri, folder)
+        images = mlflow.pyfunc.load_model(str(folder)).predict(sources, params=params)
     if not isinstance(images, np.ndarray):
         raise RegistryError(f"{uri}: predict gave {type(images).__name__} instead of an array of images")
     return images
+
+
+def refuse_foreign_code(uri: str, folder: Path) -> None:
+    """Check a downloaded model before MLflow loads it, which unpickles, imports and runs what the files tell it to.
+
+    Whoever may write to the registry could have put another file there, under the tag of a bundle that is registered.
+
+    Raises:
+        RegistryError: MLflow would run anything else than the file that this gen_dist writes.
+    """
+    pyfunc = Model.load(str(folder)).flavors.get(mlflow.pyfunc.FLAVOR_NAME, {})
+    told = {name: value for name, value in pyfunc.items() if name not in _HARMLESS and value is not None}
+    code = folder / Path(str(told.pop("model_code_path", ""))).name  # MLflow looks at the last part only, too
+    is_ours = code.is_file() and code.read_bytes() == pyfunc_model.PATH.read_bytes()
+    if told != {"loader_module": _LOADER} or not is_ours:
+        raise RegistryError(
+            f"{uri} would be loaded by code that this gen_dist did not write: it was registered by another version, or "
+            "changed since; delete it in MLflow and register again"
+        )

@@ -10,7 +10,7 @@ from manifests import NAMESPACE, Manifest, Pod, name_of, of_kind, pods, selects
 # Kubernetes makes this one in every namespace.
 BUILT_IN = {("ConfigMap", "kube-root-ca.crt")}
 # What lies outside the namespace, and where it listens.
-OUTSIDE = {53: "DNS", 443: "HTTPS", 6443: "the Kubernetes API"}
+OUTSIDE = {53: "DNS", 443: "HTTPS", 6443: "the Kubernetes API", 8443: "minikube's Kubernetes API"}
 _HOST = re.compile(r"(?:\w+://(?:[\w-]+@)?|^)(?P<host>[a-z][a-z0-9-]*):(?P<port>\d+)")
 
 Secrets = Mapping[str, set[str]]

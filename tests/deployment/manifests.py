@@ -1,5 +1,6 @@
 """What an overlay of k8s/ becomes, and the pods that it leads to."""
 
+import copy
 import functools
 import os
 import shutil
@@ -33,15 +34,18 @@ def kubectl() -> str:
 
 
 @functools.cache
-def _built(program: str, overlay: str) -> str:
-    command = [program, "kustomize", str(K8S / "overlays" / overlay)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+def _built(program: str, folder: Path) -> list[Manifest]:
+    command = [program, "kustomize", str(folder)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    return [item for item in yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if item] + jobs()
 
 
-def build(overlay: str) -> list[Manifest]:
-    """All objects of an overlay, as `kubectl kustomize` makes them, and the jobs that are created by hand."""
-    built = [item for item in yaml.safe_load_all(_built(kubectl(), overlay)) if item]
-    return built + jobs()
+def build(overlay: str | Path) -> list[Manifest]:
+    """All objects of an overlay, as `kubectl kustomize` makes them, and the jobs that are created by hand.
+
+    They are the caller's own, to change as it likes.
+    """
+    return copy.deepcopy(_built(kubectl(), K8S / "overlays" / overlay))
 
 
 def jobs() -> list[Manifest]:
@@ -76,6 +80,7 @@ class Pod:
         spec: the pod's, with the containers that KubeRay adds.
         always: how many of it run all the time.
         references: secrets that KubeRay puts into its environment, beside those that the spec names.
+        claims: volumes that a StatefulSet adds.
     """
 
     owner: str
@@ -83,6 +88,7 @@ class Pod:
     spec: Manifest
     always: int
     references: tuple[tuple[str, str], ...] = ()
+    claims: tuple[str, ...] = ()
 
     @property
     def containers(self) -> list[Manifest]:
@@ -108,6 +114,9 @@ def pods(objects: Iterable[Manifest]) -> list[Pod]:
                         labels=template["metadata"]["labels"],
                         spec=template["spec"],
                         always=0 if item["kind"] == "Job" else always,
+                        claims=tuple(
+                            claim["metadata"]["name"] for claim in item["spec"].get("volumeClaimTemplates", [])
+                        ),
                     )
                 )
             case "RayCluster":

@@ -34,6 +34,25 @@ def remove(objects: list[Manifest], kind: str, name: str) -> None:
     objects.remove(find(objects, kind, name))
 
 
+def mounts(objects: list[Manifest]) -> list[Manifest]:
+    found: list[Manifest] = head(objects)["containers"][0]["volumeMounts"]
+    return found
+
+
+def probe(objects: list[Manifest]) -> Manifest:
+    asked: Manifest = head(objects)["containers"][0]["livenessProbe"]["httpGet"]
+    return asked
+
+
+def arguments(objects: list[Manifest]) -> list[str]:
+    found: list[str] = first_container(objects, "Deployment", "mlflow")["args"]
+    return found
+
+
+def set_variable(objects: list[Manifest], name: str, value: str) -> None:
+    next(one for one in head(objects)["containers"][0]["env"] if one["name"] == name)["value"] = value
+
+
 PLANTED: list[tuple[str, str, Callable[[list[Manifest]], Any]]] = [
     ("core schemas", "a misspelt field", lambda o: spec_of(o, "Deployment", "mlflow").update(replica=2)),
     ("core schemas", "a wrong type", lambda o: spec_of(o, "Deployment", "mlflow").update(replicas="two")),
@@ -133,4 +152,65 @@ PLANTED: list[tuple[str, str, Callable[[list[Manifest]], Any]]] = [
     ("secrets", "a Secret", lambda o: o.append({"kind": "Secret", "metadata": {"name": "a", "namespace": "gen-dist"}})),
     ("secrets", "a password", lambda o: first_container(o, "Deployment", "mlflow")["env"][0].update(value="x")),
     ("namespace", "another namespace", lambda o: find(o, "Service", "redis")["metadata"].update(namespace="default")),
+    *(
+        ("ways outside", f"no {name}", lambda o, name=name: remove(o, "NetworkPolicy", name))
+        for name in (
+            "default-deny",
+            "dns",
+            "ray-from-operator",
+            "ray-from-prometheus",
+            "autoscaler-to-kubernetes",
+            "ray-to-s3",
+            "mlflow-to-s3",
+        )
+    ),
+    (
+        "ways outside",
+        "the metadata server",
+        lambda o: spec_of(o, "NetworkPolicy", "ray-to-s3")["egress"][0]["to"][0]["ipBlock"].pop("except"),
+    ),
+    ("mounts", "no volume", lambda o: mounts(o)[0].update(name="absent")),
+    ("mounts", "no sessions", lambda o: mounts(o).pop(0)),
+    ("mounts", "another home", lambda o: mounts(o)[1].update(mountPath="/home/ray")),
+    (
+        "mounts",
+        "another claim",
+        lambda o: spec_of(o, "StatefulSet", "redis")["volumeClaimTemplates"][0]["metadata"].update(name="absent"),
+    ),
+    (
+        "mounts",
+        "root's volume",
+        lambda o: spec_of(o, "StatefulSet", "postgres")["template"]["spec"]["securityContext"].pop("fsGroup"),
+    ),
+    ("probes", "a deaf port", lambda o: probe(o).update(port=52366)),
+    ("probes", "a path with a password", lambda o: probe(o).update(path="/api/version")),
+    (
+        "probes",
+        "a name of nothing",
+        lambda o: first_container(o, "Deployment", "mlflow")["livenessProbe"]["httpGet"].update(port="absent"),
+    ),
+    ("variables", "no bucket", lambda o: find(o, "ConfigMap", "storage-settings")["data"].pop("BUCKET_URI")),
+    ("variables", "a misspelt one", lambda o: job(o).update(entrypoint="python x.py $BUCKET_URL/digits")),
+    ("files", "another key", lambda o: find(o, "ConfigMap", "mlflow-auth").update(data={"auth.ini": ""})),
+    ("settings", "no password", lambda o: arguments(o).remove("--app-name=basic-auth")),
+    ("settings", "another port", lambda o: arguments(o).append("--port=5001")),
+    ("settings", "another name", lambda o: arguments(o).append("--allowed-hosts=localhost:*")),
+    (
+        "settings",
+        "another database",
+        lambda o: arguments(o).append("--backend-store-uri=postgresql://mlflow@db/mlflow"),
+    ),
+    ("settings", "no token", lambda o: set_variable(o, "RAY_AUTH_MODE", "disabled")),
+    (
+        "rights",
+        "another subject",
+        lambda o: find(o, "RoleBinding", "gen-dist")["subjects"][0].update(name="mlflow"),
+    ),
+    (
+        "rights",
+        "more",
+        lambda o: find(o, "Role", "gen-dist")["rules"].append(
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+        ),
+    ),
 ]

@@ -1,4 +1,4 @@
-"""All checks of an overlay, by name: schemas, KubeRay's own rules, versions, entrypoints, and what `checks` holds."""
+"""All checks of an overlay, by name: schemas, KubeRay's own rules, versions, entrypoints, and other modules'."""
 
 import functools
 import re
@@ -11,7 +11,9 @@ from typing import Any
 import checks
 import crds
 import kubernetes_validate
+import outside
 import pytest
+import wiring
 from manifests import ROOT, Manifest, name_of, of_kind, pods
 
 from gen_dist.commands import entry
@@ -131,7 +133,14 @@ CHECKS: dict[str, Check] = {
     "selectors": checks.idle_selectors,
     "listening ports": checks.deaf_ports,
     "flows": checks.blocked_flows,
+    "ways outside": outside.blocked_ways,
     "security": checks.lax_pods,
     "secrets": checks.secrets_in_the_open,
     "namespace": checks.foreign_namespaces,
+    "mounts": wiring.loose_mounts,
+    "probes": wiring.deaf_probes,
+    "variables": lambda objects: wiring.unknown_variables(objects, documented_secrets()),
+    "files": lambda objects: wiring.missing_files(objects, documented_secrets()),
+    "settings": wiring.disagreements,
+    "rights": wiring.wide_rights,
 }

@@ -1,6 +1,5 @@
 """k8s/ is valid, and what schemas can't see holds; each check is seen to fail on a planted error."""
 
-import copy
 import re
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +24,7 @@ def test_pods_fit_the_nodes_that_the_overlay_names(overlay: str) -> None:
 
 @pytest.mark.parametrize(("check", "error", "plant"), PLANTED, ids=[f"{check}: {error}" for check, error, _ in PLANTED])
 def test_a_check_finds_a_planted_error(check: str, error: str, plant: Callable[[list[Manifest]], Any]) -> None:
-    objects = copy.deepcopy(build("production"))
+    objects = build("production")
     plant(objects)
     assert CHECKS[check](objects) != []
 
@@ -35,7 +34,7 @@ def test_every_check_has_a_planted_error() -> None:
 
 
 def test_a_pod_that_is_too_large_or_one_too_many_is_found() -> None:
-    objects = copy.deepcopy(build("local"))
+    objects = build("local")
     postgres = first_container(objects, "StatefulSet", "postgres")
     postgres["resources"]["requests"]["memory"] = "64Gi"
     assert any("fits no node" in problem for problem in homeless(pods(objects), node_pools("local")))
