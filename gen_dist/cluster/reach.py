@@ -90,7 +90,7 @@ def make_token(environment: Mapping[str, str]) -> None:
         file.write(secrets.token_hex(TOKEN_BYTES))
     with suppress(FileExistsError):  # another process was faster; nobody has seen half of either
         os.link(whole, path)
-    os.unlink(whole)
+    Path(whole).unlink()
 
 
 def ray_version() -> str:
