@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from gen_dist.capabilities import Samples, Translates
 from gen_dist.cluster.train import Workers, run_here, run_on_ray
 from gen_dist.config import RunConfig, override
+from gen_dist.evaluation.evaluator import can_be_judged
 from gen_dist.evaluation.protocol import EvaluationRecord
 from gen_dist.presets import PRESETS
 from gen_dist.presets import preset as preset_named
@@ -109,9 +111,10 @@ def train(
     alone = how_many.most == 1 and not os.environ.get("RAY_ADDRESS")
     if resume is None and not alone and job.judging is not None:
         dataset = dataset_of(data, console)
-        learners = [outline(job.config.model, dataset.spec)]
-        judging = with_shared_classifier(job.judging, dataset, job.folder, console, learners=learners)
-        job = replace(job, judging=judging)
+        learner = outline(job.config.model, dataset.spec)
+        if can_be_judged(learner):
+            judging = with_shared_classifier(job.judging, dataset, job.folder, console, learners=[learner])
+            job = replace(job, judging=judging)
     if resume is None:
         create_run(job)
     result = run_here(job, console) if alone else run_on_ray(job, how_many, console)
@@ -175,16 +178,13 @@ def _tell(job: RunJob, result: RunResult, preset: str | None, console: Console) 
             soft_wrap=True,
         )
         return
-    draws, translates = True, False
     if result.evaluation is not None:
-        record = EvaluationRecord.from_json(result.evaluation)
-        translates = record.protocol.num_translated > 0
-        draws = record.protocol.num_samples > 0 and not translates
-        console.print(record_view(record))
+        console.print(record_view(EvaluationRecord.from_json(result.evaluation)))
+    learner = outline(job.config.model, dataset_of(job.data, console).spec)
     lines = [f"model: {result.bundle}"]
-    if draws:
+    if isinstance(learner, Samples):
         lines.append(f"draw from it: gen-dist sample {result.bundle} -n 64 --out grid.png")
-    if translates:
+    if isinstance(learner, Translates):
         lines.append(f"translate with it: gen-dist explore translate {result.bundle} --data {job.data}")
     lines += [
         f"build on it: gen-dist train {name} --data {job.data} --foundation {result.bundle}"

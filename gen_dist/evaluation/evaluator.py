@@ -44,6 +44,11 @@ class Anchors:
     num_real: int
 
 
+def can_be_judged(learner: Learner) -> bool:
+    """Whether there is something to evaluate: classifiers, matchers and plain autoencoders draw and score nothing."""
+    return isinstance(learner, Samples | Scores | Translates)
+
+
 @final
 class Evaluator:
     """Judges learners against one split of one dataset. Made once: features of the data and anchors are kept.
@@ -120,7 +125,7 @@ class Evaluator:
         """
         num = self._num_samples if num_samples is None else num_samples
         seed = self._seed if seed is None else seed
-        if not isinstance(learner, Samples | Scores | Translates):
+        if not can_be_judged(learner):
             abilities = ", ".join(capabilities(learner)) or "nothing but train"
             raise ValueError(
                 f"{type(learner).__name__} can neither draw, translate nor score images (it can: {abilities}): nothing "

@@ -13,7 +13,7 @@ from rich.console import Console
 from gen_dist.config import paths
 from gen_dist.data.dataset import Dataset, open_dataset
 from gen_dist.distributed.world import World
-from gen_dist.evaluation.evaluator import Evaluator
+from gen_dist.evaluation.evaluator import Evaluator, can_be_judged
 from gen_dist.evaluation.protocol import EvaluationRecord
 from gen_dist.learner import Learner
 from gen_dist.models.table import family_of
@@ -83,7 +83,9 @@ def work(
         if world.rank > 0:
             return _follow(job, training, ask)
         learner, judging = training.state.learner, job.judging
-        judge = None if judging is None else make_judge(judging, dataset, device, console, learner=learner)
+        judge = None
+        if judging is not None and can_be_judged(learner):
+            judge = make_judge(judging, dataset, device, console, learner=learner)
         tracker = tracker or NoTracker()
         lead = Lead(job, training, dataset, judge, tracker, console or Console(), elsewhere, ownership)
         try:

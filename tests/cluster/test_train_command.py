@@ -63,6 +63,25 @@ def test_a_finished_run_is_judged_written_down_and_not_run_again(digits: Path, t
         start(digits, tmp_path, "whole")
 
 
+def test_a_model_that_neither_draws_nor_scores_is_kept_without_a_judgement(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(
+        "convnet-8",
+        data=str(digits),
+        runs=str(tmp_path),
+        name="classifier",
+        track=False,
+        overrides={"training.images": 640},
+    )
+    result = result_of(tmp_path, "classifier")
+    assert result.finished
+    assert result.evaluation is None
+    told = capsys.readouterr().out
+    assert f"model: {result.bundle}" in told
+    assert "draw from it" not in told
+
+
 def test_a_run_never_goes_on_with_other_data(digits: Path, tmp_path: Path) -> None:
     start(digits, tmp_path, "short", time_budget_seconds=1e-6)
     path = tmp_path / "short" / "run.json"
