@@ -81,4 +81,16 @@ def _dump(tree: Any) -> str:
 def _unknown_path(config: RunConfig, path: str) -> str:
     known = list(paths(config))
     near = difflib.get_close_matches(path, known, n=1, cutoff=0.0)
-    return f"the configuration has no field {path!r}; did you mean {near[0]!r}? `--help` lists them all"
+    section: Any = config
+    words: list[str] = []
+    for name in path.split("."):
+        inner = getattr(section, name, None) if dataclasses.is_dataclass(section) else None
+        if not dataclasses.is_dataclass(inner):
+            break
+        section = inner
+        words.append(name)
+    fields = ", ".join(field.name for field in dataclasses.fields(section))
+    return (
+        f"the configuration has no field {path!r}; did you mean {near[0]!r}? "
+        f"{'.'.join(words) or 'It'} has the fields {fields}"
+    )

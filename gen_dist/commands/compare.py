@@ -69,7 +69,7 @@ def compare(
 
     Args:
         presets: names, or patterns in quotes; all that suit the images' size when left out.
-        data: URI of a dataset (a folder or s3://bucket/prefix), or the built-in digits or polygons.
+        data: URI of a dataset (a folder or s3://bucket/prefix), or a built-in (digits, digits-edges, polygons, glyphs).
         time_budget: training time of each preset, e.g. 3m; 1m when neither this nor --images is given.
         images: training images of each preset, instead of a time.
         max_epochs: passes over the training images at most: without a limit, small data is learned by heart.

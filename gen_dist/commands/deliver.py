@@ -13,9 +13,8 @@ def deliver(folder: Annotated[Path, tyro.conf.Positional], /, *, tracking_uri: s
 
     A run that is started again does this by itself; this is for runs that are over.
 
-    Example:
+    Examples:
         gen-dist deliver runs/digits-1
-
         gen-dist deliver runs --tracking-uri http://tracking:5000
 
     Args:

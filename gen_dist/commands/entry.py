@@ -16,6 +16,7 @@ INTERRUPTED = 130
 TRACEBACK_VARIABLE = "GEN_DIST_TRACEBACK"
 
 _SECTION_FOR_CODE = re.compile(r"^(?:Args|Attributes|Raises|Returns):\n(?:[ \t]+.*\n?|\n)*", re.MULTILINE)
+_CONTINUATION = re.compile(r"\n {8,}(?=\S)")
 OVERRIDES = "overrides"
 _PYTHON_SPELLINGS = {"True": True, "False": False, "None": None}
 _OVERRIDE = re.compile(r"--(?P<path>[\w-]+(?:\.[\w-]+)+)(?:=(?P<value>.*))?", re.DOTALL)
@@ -60,10 +61,10 @@ def call(function: Callable[..., None], arguments: Sequence[str], *, program: st
     Raises:
         SystemExit: the options are not valid (code 2), or help was asked for (code 0).
     """
-    command = function
+    given: dict[str, Mapping[str, Any]] = {}
     if OVERRIDES in inspect.signature(function).parameters:
-        arguments, overrides = split_overrides(arguments)
-        command = _with_overrides(function, overrides)
+        arguments, given[OVERRIDES] = split_overrides(arguments)
+    command = _for_tyro(function, given)
     tyro.cli(command, prog=program, description=description(function), args=arguments)
 
 
@@ -100,20 +101,27 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]
     return own, {path: _value(texts) for path, texts in values.items()}
 
 
-def _with_overrides(function: Callable[..., None], overrides: Mapping[str, Any]) -> Callable[..., None]:
-    """The command with its overrides given, and with no option for them: tyro goes by the signature."""
+def _for_tyro(function: Callable[..., None], given: Mapping[str, Mapping[str, Any]]) -> Callable[..., None]:
+    """The command as tyro should read it: no option for what is given, and no line breaks inside an option's help."""
 
     @functools.wraps(function)
     def command(*arguments: Any, **options: Any) -> None:
-        function(*arguments, overrides=overrides, **options)
+        function(*arguments, **given, **options)
 
     signature = inspect.signature(function)
-    parameters = [parameter for name, parameter in signature.parameters.items() if name != OVERRIDES]
+    parameters = [parameter for name, parameter in signature.parameters.items() if name not in given]
     hints = get_type_hints(function, include_extras=True)
     del command.__wrapped__
-    command.__annotations__ = {name: hint for name, hint in hints.items() if name != OVERRIDES}
+    command.__annotations__ = {name: hint for name, hint in hints.items() if name not in given}
+    command.__doc__ = _flowing(inspect.getdoc(function) or "")
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return command
+
+
+def _flowing(docstring: str) -> str:
+    """A docstring whose `Args:` have one line each; tyro keeps line breaks, which a terminal then breaks once more."""
+    before, args, options = docstring.partition("\nArgs:\n")
+    return before + args + _CONTINUATION.sub(" ", options)
 
 
 def _value(texts: list[str]) -> Any:

@@ -42,16 +42,13 @@ def evaluate(
 
     Examples:
         gen-dist evaluate models:/gen-dist-digits@champion --data digits
-
         gen-dist evaluate runs/dcgan-28/bundle --data s3://bucket/faces --num-samples 10000
-
         gen-dist evaluate runs/faces/bundle --data faces --extractor inception --inception-weights FILE
-
         gen-dist evaluate runs/drawn/bundle --data symbols --matcher runs/judge/bundle
 
     Args:
         model: a folder or s3:// prefix that holds a bundle, or models:/name@alias.
-        data: URI of a dataset (a folder or s3://bucket/prefix), or the built-in digits or polygons.
+        data: URI of a dataset (a folder or s3://bucket/prefix), or a built-in (digits, digits-edges, polygons, glyphs).
         split: the images that the model is compared with.
         num_samples: images that the model draws.
         num_scored: images whose likelihood is averaged, for models that have one; 0 for none.

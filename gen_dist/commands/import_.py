@@ -63,13 +63,11 @@ def import_dataset(
       gen-dist import photos/ s3://bucket/photos-64 --resize 64 --crop 64 --mode rgb --skip-bad
       gen-dist import s3://bucket/raw-photos s3://bucket/photos-64 --resize 64 --crop 64 --mode rgb --ray
       gen-dist import cifar10 cifar10-dataset --path cifar-10-binary.tar.gz
-
       gen-dist import digits digits-edges --pairs edges
       gen-dist import fashion-mnist fashion-small --pairs low-resolution:4
       gen-dist import facades/ facades-dataset --pairs right --resize 64 --mode rgb
       gen-dist import photos/ photos-of-sketches --sources sketches/ --resize 64 --crop 64
       gen-dist import zebras/ zebras-of-horses --unpaired-sources horses/ --resize 64 --crop 64 --mode rgb
-
       gen-dist import birds/ birds-dataset --captions birds.jsonl --resize 64 --crop 64
       gen-dist import glyphs symbols
       gen-dist import glyphs:/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf emoji

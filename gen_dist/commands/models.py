@@ -24,16 +24,14 @@ def models(
 
     Capabilities: *samples* draws images, *scores* gives the log-probability of an image, *encodes* and *decodes* map
     between images and latent vectors, *completes* continues images whose upper part is given, *classifies* gives class
-    logits, *matches* says how well a caption fits an image. The last part of a preset's name is the size of the images
-    that it is made for.
+    logits, *matches* says how well a caption fits an image, *translates* makes one image from another, *truncates*
+    can cut off the tails of its latents. The last part of a preset's name is the size of the images that it is made
+    for.
 
-    Example:
+    Examples:
         gen-dist models
-
         gen-dist models flow
-
         gen-dist models pixelcnn vae-8
-
         gen-dist models --json
 
     Args:

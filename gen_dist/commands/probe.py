@@ -32,7 +32,6 @@ def probe(
 
     Examples:
         gen-dist probe runs/NAME/bundle --data digits --labels 100
-
         gen-dist probe runs/NAME/bundle --data digits --labels 50 --seeds 10 --out probe.json
 
     Args:

@@ -19,9 +19,8 @@ def list_models(
 ) -> None:
     """List registered models with their versions, newest first, and what the aliases point to.
 
-    Example:
+    Examples:
         gen-dist registry list
-
         gen-dist registry list gen-dist-digits
 
     Args:
@@ -55,9 +54,8 @@ def list_models(
 def show(model: Annotated[str, tyro.conf.Positional], /, *, tracking_uri: TrackingUri = None) -> None:
     """Show all that the registry knows of one version.
 
-    Example:
+    Examples:
         gen-dist registry show models:/gen-dist-digits@champion
-
         gen-dist registry show models:/gen-dist-digits/3
 
     Args:

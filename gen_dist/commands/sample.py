@@ -35,13 +35,9 @@ def sample(
 
     Examples:
         gen-dist sample models:/gen-dist-digits@champion -n 64 --seed 0 --out grid.png
-
         gen-dist sample runs/dcgan-28/bundle -n 10000 --npz samples.npz
-
         gen-dist sample runs/dcgan-28/bundle -n 100 --folder samples
-
         gen-dist sample runs/emoji/bundle --text "red heart" -n 16
-
         gen-dist sample runs/gated-pixelcnn-8/bundle --label 3 -n 16
 
     Args:

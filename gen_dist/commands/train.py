@@ -63,7 +63,7 @@ def train(
 
     Args:
         preset: name of a preset (`gen-dist models` lists them).
-        data: URI of a dataset (a folder or s3://bucket/prefix), or the built-in digits or polygons.
+        data: URI of a dataset (a folder or s3://bucket/prefix), or a built-in (digits, digits-edges, polygons, glyphs).
         workers: a number, or a range such as 2:8 inside which the run follows the cluster.
         runs: folder or s3:// prefix that holds the runs.
         name: of the run; made up from the preset when left out.

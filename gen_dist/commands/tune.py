@@ -68,7 +68,7 @@ def tune(
         gen-dist tune --resume tune-20261122-1a2b3c
 
     Args:
-        data: URI of a dataset (a folder or s3://bucket/prefix), or the built-in digits or polygons.
+        data: URI of a dataset (a folder or s3://bucket/prefix), or a built-in (digits, digits-edges, polygons, glyphs).
         preset: an adversarial preset (`gen-dist models` lists them).
         space: quick, stability, or lucic (the ranges of "Are GANs Created Equal?").
         dimension: change to the space, once for each change, e.g. critic_learning_rate=1e-5:1e-2:log,

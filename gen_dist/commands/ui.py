@@ -19,9 +19,8 @@ STOP_SECONDS = 15.0
 def ui(*, port: int = 5000, tracking_uri: str | None = None) -> None:
     """Open MLflow's pages on the runs recorded here: they are served to this machine only, until Ctrl-C.
 
-    Example:
+    Examples:
         gen-dist ui
-
         gen-dist ui --port 5001
 
     Args:

@@ -1,5 +1,7 @@
 """Whole run configurations by name."""
 
+import difflib
+
 from gen_dist.config import RunConfig
 from gen_dist.presets import (
     autoregressive,
@@ -49,8 +51,10 @@ def preset(name: str) -> RunConfig:
     """The configuration of a preset.
 
     Raises:
-        ValueError: there is none of that name; the message lists those that exist.
+        ValueError: there is none of that name; the message names the nearest.
     """
     if name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}; choose from: {', '.join(PRESETS)}")
+        near = difflib.get_close_matches(name, PRESETS, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"there is no preset {name!r}; {hint}`gen-dist models` lists them")
     return PRESETS[name].build()

@@ -34,7 +34,7 @@ def test_a_job_that_fails_says_why_and_by_its_exit_code(site: Site) -> None:
     ours = site.jobs("submit", "--name", "mistaken", "--", "jobs/train.py", "dcgan-9")
     for submitted in (by_ray, ours):
         assert submitted.wait() == 1, submitted.text
-        assert "error: there is no preset 'dcgan-9'; choose from" in submitted.text
+        assert "error: there is no preset 'dcgan-9'; did you mean" in submitted.text
     assert "mistaken is FAILED" in ours.text
 
 

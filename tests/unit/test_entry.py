@@ -84,6 +84,22 @@ def test_help_keeps_the_example_and_leaves_out_what_is_for_programmers() -> None
     assert entry.description(command) == "Do it.\n\nWhy one would.\n\nExample:\n    gen-dist do --size 3"
 
 
+def test_the_help_of_an_option_flows(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def command(*, size: int = 3) -> None:
+        """Do it.
+
+        Args:
+            size: how big it
+                becomes.
+        """
+
+    with pytest.raises(SystemExit):
+        entry.run(command, ["--help"])
+    assert "how big it becomes." in capsys.readouterr().out
+
+
 def raising(error: BaseException) -> Callable[[], None]:
     def command() -> None:
         raise error

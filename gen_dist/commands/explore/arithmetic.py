@@ -47,7 +47,6 @@ def arithmetic(
 
     Examples:
         gen-dist explore arithmetic runs/dcgan-8/bundle --data digits --classes 8 3 5
-
         gen-dist explore arithmetic runs/faces/bundle --a 3 17 40 --b 1 8 22 --c 5 6 61 --out smile.gif
 
     Args:

@@ -36,12 +36,11 @@ def complete(
 
     Examples:
         gen-dist explore complete runs/gated-pixelcnn-28/bundle --data fashion --out completions.png
-
         gen-dist explore complete models:/digits@champion --rows 3 --temperature 0.8
 
     Args:
         model: a folder or s3:// prefix that holds a bundle, or models:/name@alias.
-        data: URI of a dataset (a folder or s3://bucket/prefix), or the built-in digits or polygons.
+        data: URI of a dataset (a folder or s3://bucket/prefix), or a built-in (digits, digits-edges, polygons, glyphs).
         split: that the images are taken from.
         num: images to finish.
         each: how often each.

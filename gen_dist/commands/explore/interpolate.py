@@ -43,9 +43,7 @@ def interpolate(
 
     Examples:
         gen-dist explore interpolate runs/dcgan-28/bundle --out interpolation.png
-
         gen-dist explore interpolate runs/dcgan-28/bundle --between 3 17 40 --out walk.gif
-
         gen-dist explore interpolate runs/vae-28/bundle --data fashion --between 0 1 2 --path linear
 
     Args:
@@ -54,7 +52,7 @@ def interpolate(
         seed: of the samples.
         path: spherical, linear, or auto.
         steps: pictures of a walk, both ends among them; 10 for a sheet and 32 for an animation when left out.
-        data: URI of a dataset, or the built-in digits or polygons, to walk between its images.
+        data: URI of a dataset, or a built-in (digits, digits-edges, polygons, glyphs), to walk between its images.
         split: that the images are taken from.
         out: PNG file for a sheet, GIF or WebP file for an animation.
         log: log the picture to MLflow, to the run that trained the model if it is known there.

@@ -24,7 +24,6 @@ def manifold(
 
     Examples:
         gen-dist train vae-28 --data fashion --model.latent-dim 2 --name plane
-
         gen-dist explore manifold runs/plane/bundle --out manifold.png
 
     Args:

@@ -39,12 +39,11 @@ def neighbours(
 
     Examples:
         gen-dist explore neighbours runs/dcgan-28/bundle --data fashion --out neighbours.png
-
         gen-dist explore neighbours models:/digits@champion -n 500 --rows 12
 
     Args:
         model: a folder or s3:// prefix that holds a bundle, or models:/name@alias; it must sample.
-        data: URI of the dataset that the model was trained on, or the built-in digits or polygons.
+        data: URI of the dataset that the model was trained on, or a built-in (digits, digits-edges, polygons, glyphs).
         num: samples to look at.
         rows: of the sheet, one for each sample.
         nominal: share of new real images that count as near-copies; 0.01 when left out, or more where so few images are

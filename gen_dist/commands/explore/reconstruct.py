@@ -32,12 +32,11 @@ def reconstruct(
 
     Examples:
         gen-dist explore reconstruct runs/vae-28/bundle --data fashion --out reconstructions.png
-
         gen-dist explore reconstruct models:/digits@champion -n 20
 
     Args:
         model: a folder or s3:// prefix that holds a bundle, or models:/name@alias.
-        data: URI of a dataset (a folder or s3://bucket/prefix), or the built-in digits or polygons.
+        data: URI of a dataset (a folder or s3://bucket/prefix), or a built-in (digits, digits-edges, polygons, glyphs).
         split: that the images are taken from.
         num: images to reconstruct.
         seed: of the choice of images, and of noise if the model draws any.

@@ -35,7 +35,6 @@ def translate(
 
     Examples:
         gen-dist explore translate runs/pix2pix-28/bundle --data shoes --out translations.png
-
         gen-dist explore translate runs/cyclegan-28/bundle --data s3://bucket/horses -n 16
 
     Args:

@@ -44,9 +44,7 @@ def traverse(
 
     Examples:
         gen-dist explore traverse runs/vae-28/bundle --out traversal.png
-
         gen-dist explore traverse runs/vae-28/bundle --dims 0 5 7 --start 17 --out traversal.gif
-
         gen-dist explore traverse runs/vae-28/bundle --data fashion --start 3
 
     Args:
@@ -58,7 +56,7 @@ def traverse(
         seed: of the samples.
         steps: values of a dimension; 7 for a sheet and 25 for an animation when left out.
         measured_on: samples over which the change is measured; more take longer.
-        data: URI of a dataset, or the built-in digits or polygons, to start from one of its images.
+        data: URI of a dataset, or a built-in (digits, digits-edges, polygons, glyphs), to start from one of its images.
         split: that the image is taken from.
         out: PNG file for a sheet, GIF or WebP file for an animation.
         log: log the picture to MLflow, to the run that trained the model if it is known there.

@@ -43,16 +43,14 @@ def truncation(
 
     Examples:
         gen-dist explore truncation runs/dcgan-28/bundle --data fashion --out truncation.png
-
         gen-dist explore truncation runs/glow-28/bundle --data fashion --temperatures 0.6 0.7 0.8 0.9 1 --out hot.webp
-
         gen-dist explore truncation runs/biggan-32/bundle --data cifar --thresholds 0.2 0.5 1 2 inf
 
     Args:
         model: a folder or s3:// prefix that holds a bundle, or models:/name@alias; it must sample.
         temperatures: scales of the randomness, each above 0; 1 is the model's own distribution.
         thresholds: that latents are truncated at, each above 0, instead of temperatures; inf is the model as it is.
-        data: URI of the dataset that the model was trained on, or the built-in digits or polygons.
+        data: URI of the dataset that the model was trained on, or a built-in (digits, digits-edges, polygons, glyphs).
         split: the images that samples are compared with.
         num_samples: images drawn at each temperature.
         extractor: of features: auto takes a classifier for labelled data, random convolutions for other data.
