@@ -6,8 +6,8 @@ Run, in a folder where a study was made with `gen-dist tune` (its mlflow.db lies
         --model gen-dist-digits --out docs/pictures
 
 A browser must be installed (`apt-get install chromium`; --browser names another one), and MLflow must be running
-(`gen-dist ui`). With --ray, the address of a dashboard, the page of its jobs is taken too. Look at the pictures before
-you commit them.
+(`gen-dist ui`). With --ray, the address of a dashboard, the page of its jobs is taken too; --ray-token names the file
+of its token. Look at the pictures before you commit them.
 """
 
 import argparse
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--study", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--ray")
+    parser.add_argument("--ray-token", type=Path)
     parser.add_argument("--browser", default="/usr/bin/chromium")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     arguments = parser.parse_args()
@@ -79,7 +80,7 @@ def main() -> None:
         "report": f"{server}/#/experiments/{experiment}/runs/{study}/artifacts/report.html",
         "runs": f"{server}/#/experiments/{experiment}/runs",
         "trials": f"{server}/#/compare-runs?runs={compared}&experiments=[%22{experiment}%22]",
-        "samples": f"{server}/#/experiments/{experiment}/runs/{trials[0]}/artifacts",
+        "samples": f"{server}/#/experiments/{experiment}/runs/{trials[0]}/artifacts/samples.png",
         "model": f"{server}/#/models/{arguments.model}",
         "version": f"{server}/#/models/{arguments.model}/versions/1",
     }
@@ -89,6 +90,8 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=arguments.browser, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         for name, address in pages.items():
+            if name == "jobs" and arguments.ray_token:
+                page.set_extra_http_headers({"Authorization": f"Bearer {arguments.ray_token.read_text().strip()}"})
             take(page, address, out / f"{name}.png")
         browser.close()
 
