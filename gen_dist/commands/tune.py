@@ -16,7 +16,7 @@ from gen_dist.tracking.location import redact, store_uri
 from gen_dist.tuning.ledger import open_ledger
 from gen_dist.workflows.datasets import dataset_of
 from gen_dist.workflows.durations import seconds_of
-from gen_dist.workflows.ending import finish_study
+from gen_dist.workflows.ending import finish_study, how_to_go_on
 from gen_dist.workflows.extractor import ExtractorChoice
 from gen_dist.workflows.job import Judging
 from gen_dist.workflows.names import checked_model_name, checked_name, model_name_of, unique_name
@@ -143,6 +143,8 @@ def tune(
         tracker.finish("KILLED")
         raise
     view = finish_study(ledger, tracker, console)
+    if (more := how_to_go_on(view, studies)) is not None:
+        console.print(more, highlight=False, soft_wrap=True)
     terms = terms_of(ledger.storage)
     try:
         if terms.register:

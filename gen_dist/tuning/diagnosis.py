@@ -188,7 +188,7 @@ def _overpowering(s: Symptoms) -> Outcome | None:
 
 
 def _few_modes(s: Symptoms) -> Outcome | None:
-    if s.beats_gaussian or s.improving or s.widening or not s.moved or _barren(s):
+    if s.beats_gaussian or s.judged_once or s.improving or s.widening or not s.moved or _barren(s):
         return None
     lost: tuple[Fact, ...] = ()
     if s.diversity is not None and s.diversity < LOST_DIVERSITY:

@@ -43,6 +43,7 @@ class Symptoms:
         distance: of the last evaluation.
         best_distance: of all evaluations.
         gaussian_distance: that of a Gaussian fitted to the pixels.
+        judged_once: one evaluation alone, which tells nothing of progress.
         improving: the last quarter of the evaluations found a better distance than all before.
         generator_change: of diversity or distance since the first report, relative, the larger of the two.
         change: the same with the losses: of anything.
@@ -64,6 +65,7 @@ class Symptoms:
     distance: float | None
     best_distance: float | None
     gaussian_distance: float | None
+    judged_once: bool
     improving: bool
     generator_change: float
     change: float
@@ -110,6 +112,7 @@ class Symptoms:
             distance=distances[-1] if distances else None,
             best_distance=min(distances, default=None),
             gaussian_distance=anchors.get("frechet_distance_gaussian"),
+            judged_once=len(distances) == 1,
             improving=_improving(distances),
             generator_change=generator_change,
             change=max(generator_change, *(_change(series(trace, f"{p}/loss")) for p in ("critic", "generator"))),

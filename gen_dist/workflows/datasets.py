@@ -6,6 +6,7 @@ from rich.console import Console
 
 from gen_dist.data.catalog import SourceOptions, open_source
 from gen_dist.data.dataset import Dataset, open_dataset
+from gen_dist.data.errors import DataError
 from gen_dist.data.importing import ImportOptions, import_source
 from gen_dist.data.pairs import Edges
 from gen_dist.data.schema import MANIFEST
@@ -31,7 +32,12 @@ def dataset_of(name_or_uri: str, console: Console) -> Dataset:
         ValueError: there is no such dataset, or it is damaged.
     """
     if not is_embedded(name_or_uri):
-        return open_dataset(name_or_uri)
+        try:
+            return open_dataset(name_or_uri)
+        except DataError as error:
+            if "/" in name_or_uri or Path(name_or_uri).exists():
+                raise
+            raise DataError(f"{error}, or take a built-in one: {', '.join(EMBEDDED)}") from error
     folder = EMBEDDED_FOLDER / name_or_uri
     if not (folder / MANIFEST).exists():
         console.print(f"importing {name_or_uri} into {folder}", highlight=False)

@@ -38,6 +38,16 @@ def finish_study(ledger: Ledger, tracker: Tracker, console: Console) -> StudyVie
     return view
 
 
+def how_to_go_on(view: StudyView, studies: str) -> str | None:
+    """What to type where the time was over before all trials had ended; None where they have."""
+    if len(view.ended) >= view.study.num_trials:
+        return None
+    return (
+        f"the time was over after {len(view.ended)} of {view.study.num_trials} trials; for more, go on with: "
+        f"gen-dist tune --resume {view.study.name} --studies {studies} --time-budget 20m"
+    )
+
+
 def trial_table(view: StudyView) -> Table:
     """All trials, the best first, each with its diagnosis."""
     searched = {dimension.name for dimension in view.study.space.dimensions}

@@ -72,7 +72,7 @@ def test_a_likelihood_is_shown_with_its_kind_and_error(
     ("arguments", "message"),
     [
         (["nowhere", "--data", "nowhere"], "nowhere holds no bundle"),
-        (["BUNDLE", "--data", "nowhere"], "there is no dataset at"),
+        (["BUNDLE", "--data", "nowhere"], "or take a built-in one: digits, digits-edges"),
         (["BUNDLE", "--data", "DIGITS", "--num-samples", "3"], "nearest_k is 3"),
     ],
 )

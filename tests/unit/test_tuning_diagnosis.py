@@ -184,6 +184,7 @@ def test_few_classes_and_no_progress_are_a_collapse_although_pixels_vary():
     outcome = outcome_of(case, evaluations=stuck)
     assert outcome.kind == "collapsed"
     assert outcome.evidence[0].name == "share of classes reached"
+    assert outcome_of(case, evaluations=stuck[-1:]).kind == "not converged"  # one look tells nothing of progress
 
 
 def test_one_image_after_another_is_a_collapse_and_one_grey_image_is_a_slow_start():

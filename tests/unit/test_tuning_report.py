@@ -16,6 +16,7 @@ from gen_dist.tuning.report.render import render_report
 from gen_dist.tuning.report.summary import summary
 from gen_dist.tuning.score import WORST_SCORE
 from gen_dist.tuning.spaces import LUCIC
+from gen_dist.workflows.ending import how_to_go_on
 
 NO_IMPORTANCE = Importance((), "not asked")
 
@@ -183,6 +184,16 @@ def test_the_command_writes_the_report_of_a_study(tmp_path, capsys):
     report(str(tmp_path / "studies" / "spring"), out=tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "report.html").read_text() == page
     assert (tmp_path / "elsewhere" / "figures" / "best-against-budget.png").exists()
+
+
+def test_a_study_that_was_cut_off_says_how_to_go_on():
+    whole = made_view()
+    assert len(whole.ended) == whole.study.num_trials
+    assert how_to_go_on(whole, "studies") is None
+    cut = replace(whole, trials=whole.trials[:3])
+    assert "after 3 of 30 trials" in how_to_go_on(cut, "s3://b/s")
+    assert f"gen-dist tune --resume {STUDY.name} --studies s3://b/s" in how_to_go_on(cut, "s3://b/s")
+    assert "before the first trial" in texts(replace(whole, trials=(), confirmations=()), "Result")
 
 
 def test_the_command_refuses_a_study_that_is_not_there_or_has_nothing_to_tell(tmp_path):

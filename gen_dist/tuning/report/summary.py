@@ -53,6 +53,8 @@ def summary(view: StudyView, importance: Importance) -> tuple[Finding, ...]:
 
 
 def _result(view: StudyView) -> Finding:
+    if not view.ended:
+        return Finding("Result", "The time was over before the first trial could be judged.")
     if not view.measured:
         return Finding("Result", f"None of {len(view.ended)} trials ended with a distance.")
     best = view.ranked[0]
