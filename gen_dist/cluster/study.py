@@ -46,8 +46,9 @@ def run_study(
     tracker.start()  # before its trials: MLflow puts them below it
     show_terms(ledger.study, tracker)
     terms = terms_of(folder)
-    budget = Budget(seconds if seconds is not None else terms.settings.time_budget_seconds)
     connect(console)
+    # Its clock starts when Ray is up, which takes a minute on a busy machine.
+    budget = Budget(seconds if seconds is not None else terms.settings.time_budget_seconds)
     taken = resources.settled()
     console.print(
         f"study {ledger.study.name} in {folder.uri}, on {describe_resources()}", highlight=False, soft_wrap=True

@@ -11,7 +11,7 @@ from gen_dist.bundle.bundle import Bundle, copy_bundle, load_bundle
 from gen_dist.data.dataset import Dataset
 from gen_dist.data.storage import Storage
 from gen_dist.evaluation.class_accuracy import draws_for_labels
-from gen_dist.evaluation.evaluator import Evaluator
+from gen_dist.evaluation.evaluator import Evaluator, can_be_judged
 from gen_dist.evaluation.extractor import ClassifierExtractor, Extractor
 from gen_dist.learner import Learner, ModelConfig
 from gen_dist.types import DataSpec
@@ -54,6 +54,15 @@ def make_judge(
         num_scored=judging.num_scored,
         class_judge=class_judge,
     )
+
+
+def judge_of_a_run(
+    judging: Judging | None, learner: Learner, dataset: Dataset, device: torch.device, console: Console | None
+) -> Evaluator | None:
+    """The judge of a run, or None where none was asked for, or the learner does nothing that can be judged."""
+    if judging is None or not can_be_judged(learner):
+        return None
+    return make_judge(judging, dataset, device, console, learner=learner)
 
 
 def class_judge_for(

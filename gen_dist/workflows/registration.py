@@ -106,6 +106,8 @@ def _register(
         highlight=False,
         soft_wrap=True,
     )
+    for note in record.notes:
+        console.print(f"mind: {note}", highlight=False, soft_wrap=True)
     uri = f"models:/{name}@{registration.alias}"
     if record.protocol.num_translated:
         use = f"translate with it: gen-dist explore translate {uri} --data {data} --out pairs.png"

@@ -13,7 +13,7 @@ from rich.console import Console
 from gen_dist.config import paths
 from gen_dist.data.dataset import Dataset, open_dataset
 from gen_dist.distributed.world import World
-from gen_dist.evaluation.evaluator import Evaluator, can_be_judged
+from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.evaluation.protocol import EvaluationRecord
 from gen_dist.learner import Learner
 from gen_dist.models.table import family_of
@@ -29,7 +29,7 @@ from gen_dist.types import Moment
 from gen_dist.workflows.elsewhere import Elsewhere, Pending, here_only
 from gen_dist.workflows.foundation import set_out
 from gen_dist.workflows.job import BUNDLE, CHECKPOINTS, RESULT, SAMPLES, RunJob, RunResult
-from gen_dist.workflows.judging import make_judge
+from gen_dist.workflows.judging import judge_of_a_run
 from gen_dist.workflows.ownership import OvertakenError, Ownership
 from gen_dist.workflows.pictures import sample_sheet
 from gen_dist.workflows.progress import RunProgress
@@ -82,10 +82,7 @@ def work(
         set_out(training, config, checkpoint)
         if world.rank > 0:
             return _follow(job, training, ask)
-        learner, judging = training.state.learner, job.judging
-        judge = None
-        if judging is not None and can_be_judged(learner):
-            judge = make_judge(judging, dataset, device, console, learner=learner)
+        judge = judge_of_a_run(job.judging, training.state.learner, dataset, device, console)
         tracker = tracker or NoTracker()
         lead = Lead(job, training, dataset, judge, tracker, console or Console(), elsewhere, ownership)
         try:

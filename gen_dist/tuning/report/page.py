@@ -113,11 +113,12 @@ def _terms(view: StudyView) -> str:
     searcher = {"tpe": "TPE", "random": "random search"}.get(study.searcher, study.searcher)
     scheduler = "" if study.scheduler in ("", "none") else f" with {study.scheduler}"
     images = sum(trial.spent.images for trial in view.trials)
-    hours = sum(trial.spent.seconds for trial in view.trials) / 3600
+    minutes = sum(trial.spent.seconds for trial in view.trials) / 60
+    spent = f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.1f} minutes"
     return (
         f"{len(view.ended)} trials of the space “{study.space.name}” on the preset {study.preset}, by "
-        f"{searcher}{scheduler}; data {study.data_uri} ({study.data_digest[:12]}); {images:,} images and {hours:.2f} "
-        f"hours of training in all; begun {study.created}."
+        f"{searcher}{scheduler}; data {study.data_uri} ({study.data_digest[:12]}); {images:,} images and {spent} of "
+        f"training in all; begun {study.created}."
     )
 
 
