@@ -22,6 +22,7 @@ from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
 from gen_dist.training.training import Training
 from gen_dist.types import DataSpec, ImageBatch
+from gen_dist.workflows.competing_presets import fits_data
 
 SECONDS = 5.0
 NUM_DRAWN = 64
@@ -75,11 +76,20 @@ def drawing_speed(training: Training) -> float | None:
     return NUM_DRAWN / (time.process_time() - began)
 
 
+def suits(name: str, spec: DataSpec) -> bool:
+    """Whether a preset learns from such images alone; a translator wants sources too."""
+    try:
+        fits_data(name, spec)
+    except ValueError:
+        return False
+    return True
+
+
 def main() -> None:
     torch.set_num_threads(1)
     images = Images()
     for name in PRESETS:
-        if not name.endswith("-28") or PRESETS[name].foundation is not None:
+        if not name.endswith("-28") or PRESETS[name].foundation is not None or not suits(name, images.spec):
             continue
         config = preset(name)
         training, trained = training_speed(config, images)
