@@ -20,6 +20,7 @@ from gen_dist.capabilities import Samples
 from gen_dist.config import RunConfig
 from gen_dist.presets import PRESETS, preset
 from gen_dist.sampling.draw import draw_samples
+from gen_dist.training.curriculum import stretched
 from gen_dist.training.training import Training
 from gen_dist.types import DataSpec, ImageBatch
 from gen_dist.workflows.competing_presets import fits_data
@@ -52,7 +53,7 @@ class Images:
 
 def training_speed(config: RunConfig, images: Images) -> tuple[Training, float]:
     """Images per second over a few seconds, after two rounds to warm up."""
-    settings = replace(config.training, images=ENDLESS, rounds_per_report=1, num_threads=1)
+    settings = replace(stretched(config.training, ENDLESS), rounds_per_report=1, num_threads=1)
     training = Training(config.model, settings, config.seed, images)
     if not training.state.phases:
         training.advance()
