@@ -12,6 +12,7 @@ import ray
 from ray._private.runtime_env.packaging import _dir_travel
 from ray.job_submission import JobStatus, JobSubmissionClient
 from ray.util.state import list_nodes
+from ray.util.state.exception import RayStateApiException
 
 MAX_UPLOAD_BYTES = 100 << 20
 NUM_LARGE_SHOWN = 5
@@ -93,14 +94,17 @@ class Jobs:
         return JobState(entrypoint, str(details.status), str(details.message or ""))
 
     def _lives(self, node: str | None) -> bool:
-        """Whether a node is part of the cluster; True for one that is not known yet."""
+        """Whether a node is part of the cluster; True for one that is not known yet, or while Ray can't tell."""
         if node is None:
             return True
-        living = list_nodes(
-            self._client.get_address(),
-            filters=[("node_id", "=", node), ("state", "=", "ALIVE")],
-            raise_on_missing_output=False,  # Ray takes nodes that the filter leaves out for missing ones
-        )
+        try:
+            living = list_nodes(
+                self._client.get_address(),
+                filters=[("node_id", "=", node), ("state", "=", "ALIVE")],
+                raise_on_missing_output=False,  # Ray takes nodes that the filter leaves out for missing ones
+            )
+        except RayStateApiException:  # a head that is busy; who asks asks again
+            return True
         return bool(living)
 
     def logs(self, job: str) -> str:

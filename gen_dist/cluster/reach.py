@@ -88,7 +88,8 @@ def make_token(environment: Mapping[str, str]) -> None:
     descriptor, whole = tempfile.mkstemp(dir=path.parent)  # readable by its owner alone, as mkstemp makes files
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_hex(TOKEN_BYTES))
-    with suppress(FileExistsError):  # another process was faster; nobody has seen half of either
+    # Another process may be faster (nobody sees half of either), or the disk knows no links: then Ray makes its own.
+    with suppress(OSError):
         os.link(whole, path)
     Path(whole).unlink()
 
