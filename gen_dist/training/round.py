@@ -126,7 +126,9 @@ class Averages:
     def add(self, metrics: Mapping[str, Tensor], statistics: Mapping[str, Tensor]) -> None:
         """Take in what one micro-batch measured."""
         for totals, values in ((self.metrics, metrics), (self.statistics, statistics)):
-            parts = torch._foreach_mul([value.detach() for value in values.values()], self.weight) if values else ()
+            parts = [value.detach() for value in values.values()]
+            if parts and self.weight != 1.0:
+                parts = list(torch._foreach_mul(parts, self.weight))
             for name, weighted in zip(values, parts, strict=True):
                 totals[name] = totals[name] + weighted if name in totals else weighted
         if self.changes:

@@ -47,6 +47,7 @@ class TrainingState:
             name: [parameter for parameter in player.module.parameters() if parameter.requires_grad]
             for name, player in self.players.items()
         }
+        self._some_rest = type(learner).active is not Learner.active
         self.optimizers = {
             name: build_optimizer(player.optimizer, self.parameters[name], fused=fused)
             for name, player in self.players.items()
@@ -65,9 +66,10 @@ class TrainingState:
 
         So autograd's first gradient becomes `.grad` as it is: adding each to zeros would cost a kernel each.
         """
-        for parameter in self.parameters[player]:
+        parameters = self.parameters[player]
+        for parameter in parameters:
             parameter.grad = None
-        return self.learner.active(player, moment)
+        return self.learner.active(player, moment) if self._some_rest else parameters
 
     @staticmethod
     def gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
