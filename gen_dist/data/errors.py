@@ -8,6 +8,10 @@ class StorageError(ValueError):
     """A place could not be read or written. The message names the URI, the cause and what to do."""
 
 
+class AwayError(StorageError):
+    """A place does not answer, or asks to be left in peace: the same request may succeed later."""
+
+
 class DamagedError(StorageError):
     """A place can be read, and itself says that what it holds there is not what was written."""
 

@@ -1,58 +1,16 @@
 """One interface to the two places where gen_dist keeps files: a folder on this machine, and a prefix on S3."""
 
 from pathlib import Path
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, final
 from urllib.parse import unquote, urlsplit
 
 from gen_dist.data.errors import StorageError
+from gen_dist.data.storage_backend import Backend
 from gen_dist.data.storage_local import LocalBackend
+from gen_dist.data.storage_patient import PatientBackend
 from gen_dist.data.storage_s3 import S3Backend
 
 __all__ = ["Storage", "StorageError", "open_storage"]
-
-
-@runtime_checkable
-class Backend(Protocol):
-    """What a place must be able to do. Names are absolute inside the place ("/"-separated) and already checked."""
-
-    def uri(self, name: str) -> str:
-        """The URI that a user would type for this name."""
-
-    def local_path(self, name: str) -> Path | None:
-        """The path on this machine, if there is one."""
-
-    def read_bytes(self, name: str) -> bytes:
-        """The whole file; FileNotFoundError when absent."""
-
-    def read_start(self, name: str, size: int) -> bytes:
-        """The first `size` bytes, fewer when it is shorter; FileNotFoundError when absent."""
-
-    def sha256(self, name: str) -> str:
-        """Digest of the file; FileNotFoundError when absent."""
-
-    def write_bytes(self, name: str, data: bytes) -> None:
-        """Replace the file in one step."""
-
-    def create(self, name: str, data: bytes) -> None:
-        """Write the file in one step where there is none; FileExistsError where there is one."""
-
-    def upload(self, local: Path, name: str) -> None:
-        """Copy a local file in, visible only when whole."""
-
-    def download(self, name: str, local: Path) -> None:
-        """Copy a file out, visible at `local` only when whole."""
-
-    def exists(self, name: str) -> bool:
-        """Whether a file has this name."""
-
-    def list(self, name: str) -> list[str]:
-        """Names of all files that lie below, in any order."""
-
-    def delete(self, name: str) -> None:
-        """Remove the file of this name and all that lies below it."""
-
-    def open_input(self, name: str) -> Any:
-        """A seekable pyarrow NativeFile."""
 
 
 @final
@@ -80,6 +38,10 @@ class Storage:
     def child(self, name: str) -> "Storage":
         """The folder `name` below this one; it need not exist."""
         return Storage(self._backend, self._name(name))
+
+    def patient(self, seconds: float) -> "Storage":
+        """The same folder, for whoever would rather wait than fail while the place is away for so many seconds."""
+        return Storage(PatientBackend(self._backend, seconds), self._root)
 
     def read_bytes(self, key: str) -> bytes:
         """The whole file.

@@ -25,7 +25,7 @@ ADVICE = {
 
 @final
 class LocalBackend:
-    """See `gen_dist.data.storage.Backend`."""
+    """See `gen_dist.data.storage_backend.Backend`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.expanduser().absolute()

@@ -18,12 +18,13 @@ import pyarrow as pa
 from boto3.exceptions import Boto3Error
 from botocore.response import StreamingBody
 
-from gen_dist.data.errors import DamagedError, StorageError
+from gen_dist.data.errors import AwayError, DamagedError, StorageError
 from gen_dist.data.storage_local import replacing
 
 # Parsing what botocore knows of S3 takes 0.1 s; shared, a further connection takes 0.01 s.
 API_DESCRIPTIONS = botocore.loaders.create_loader()
 NOT_FOUND = ("404", "NoSuchKey", "NotFound")
+AWAY = ("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "500", "502", "503", "504")
 T = TypeVar("T")
 CHUNK_BYTES = 1 << 20
 BROKEN_ANSWERS = 3
@@ -51,7 +52,7 @@ ADVICE = {
 
 @final
 class S3Backend:
-    """See `gen_dist.data.storage.Backend`."""
+    """See `gen_dist.data.storage_backend.Backend`."""
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
@@ -172,7 +173,7 @@ class S3Backend:
                         damage = error
             if damage is not None:
                 raise DamagedError(f"{self.uri(name)} has another checksum than when it was written") from damage
-            raise StorageError(f"{self.uri(name)}: the answer broke off {BROKEN_ANSWERS} times: check the network")
+            raise AwayError(f"{self.uri(name)}: the answer broke off {BROKEN_ANSWERS} times: check the network")
 
 
 def s3_client(*, retries: Mapping[str, Any], connect_timeout: float, read_timeout: float) -> Any:
@@ -244,14 +245,15 @@ def explained(uri: str) -> Iterator[None]:
         if code in NOT_FOUND:
             raise FileNotFoundError(f"{uri} does not exist") from error
         message = error.response.get("Error", {}).get("Message", "")
-        raise StorageError(f"{uri}: {ADVICE.get(code, f'{code}: {message}')}") from error
+        kind = AwayError if code in AWAY else StorageError
+        raise kind(f"{uri}: {ADVICE.get(code, f'{code}: {message}')}") from error
     except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
         raise StorageError(
             f"{uri}: no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         ) from error
     except (botocore.exceptions.ConnectionError, botocore.exceptions.HTTPClientError) as error:
         # Connection refused, unknown host, timeouts: botocore's text names the endpoint and holds no credentials.
-        raise StorageError(f"{uri}: {error}: check AWS_ENDPOINT_URL and the network") from error
+        raise AwayError(f"{uri}: {error}: check AWS_ENDPOINT_URL and the network") from error
     except (botocore.exceptions.BotoCoreError, Boto3Error) as error:
         raise StorageError(f"{uri}: {error}") from error
     except ValueError as error:

@@ -27,8 +27,8 @@ class BadRoad(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, seed: int) -> None:
-        super().__init__(("127.0.0.1", 0), Traveller)
+    def __init__(self, port: int, seed: int, *, at: int = 0) -> None:
+        super().__init__(("127.0.0.1", at), Traveller)
         self.upstream = port
         self.uri = f"http://127.0.0.1:{self.server_port}"
         self.refused_share, self.cut_share, self.truncated = 0.0, 0.0, ""
@@ -109,9 +109,9 @@ class Traveller(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def bad_road(port: int, seed: int) -> Iterator[BadRoad]:
-    """The proxy, in a thread, until the block ends."""
-    with BadRoad(port, seed) as road:
+def bad_road(port: int, seed: int, *, at: int = 0) -> Iterator[BadRoad]:
+    """The proxy, in a thread, until the block ends; `at` is its own port, 0 for any."""
+    with BadRoad(port, seed, at=at) as road:
         thread = threading.Thread(target=road.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
