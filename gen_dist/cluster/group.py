@@ -13,11 +13,21 @@ import ray.util
 import torch
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from gen_dist.distributed.meeting import Meeting
+from gen_dist.data.errors import StorageError
+from gen_dist.distributed.meeting import Meeting, is_lost_contact
 from gen_dist.distributed.world import World
+from gen_dist.training.checkpointing import UnwrittenError
 
 Follow = Callable[[str, World], None]
 _LAST_WORDS_SECONDS = 2.0
+
+
+class LostWorkerError(RuntimeError):
+    """A process or a node was lost: no fault of what was being trained, which may go on from its checkpoint."""
+
+
+INTERRUPTIONS = (LostWorkerError, StorageError, UnwrittenError, OSError)
+"""What ends a training that is worth starting again: the next time, there may be another node, or the store again."""
 
 
 @contextmanager
@@ -31,6 +41,7 @@ def together(follow: Follow, argument: str) -> Iterator[World]:
         argument: handed to it.
 
     Raises:
+        LostWorkerError: another worker died, or could not reach its files.
         RuntimeError: another worker failed, with its cause.
     """
     device, group = _settle_in(), ray.util.get_current_placement_group()
@@ -53,9 +64,10 @@ def together(follow: Follow, argument: str) -> Iterator[World]:
         with meeting.attend(0, device) as world:
             yield world
         ray.get(others)
-    except RuntimeError as error:
-        cause = _first_failure(others)
-        raise error if cause is None else RuntimeError(cause) from error
+    except (RuntimeError, ray.exceptions.RayError) as error:
+        if isinstance(error, ray.exceptions.RayError) or is_lost_contact(error):
+            raise _cause(others, error) from error
+        raise
     finally:
         for other in others:
             ray.cancel(other, force=True)
@@ -68,15 +80,24 @@ def _attend(follow: Follow, argument: str, rank: int, address: str, port: int, s
         follow(argument, world)
 
 
-def _first_failure(others: list[ray.ObjectRef]) -> str | None:
-    """Why another worker ended, if one has: what worker 0 sees of it is a closed connection."""
+def _cause(others: list[ray.ObjectRef], seen: Exception) -> RuntimeError:
+    """Why another worker ended: what worker 0 sees of it is a closed connection, and so do those that still live."""
     ended, _ = ray.wait(others, num_returns=len(others), timeout=_LAST_WORDS_SECONDS)
     for other in ended:
         try:
             ray.get(other)
+        except ray.exceptions.RayTaskError as error:
+            if not is_lost_contact(error.cause):
+                kind = LostWorkerError if isinstance(error.cause, INTERRUPTIONS) else RuntimeError
+                return kind(f"worker {others.index(other) + 1} of {len(others) + 1}: {last_line(error)}")
         except ray.exceptions.RayError as error:
-            return f"worker {others.index(other) + 1} of {len(others) + 1}: {str(error).strip().splitlines()[-1]}"
-    return None
+            return LostWorkerError(f"worker {others.index(other) + 1} of {len(others) + 1}: {last_line(error)}")
+    return LostWorkerError(f"lost contact with another worker: {last_line(seen)}")
+
+
+def last_line(error: Exception) -> str:
+    """What people need of an error of Ray's, whose text may hold a whole traceback."""
+    return str(error).strip().splitlines()[-1]
 
 
 def _settle_in() -> torch.device:

@@ -21,11 +21,12 @@ class RoomWatch:
         fewest: workers without which the run does not train.
         worker: what each of them takes.
         console: where to say it.
+        said: whether people know already that there are too few.
     """
 
-    def __init__(self, fewest: int, worker: Resources, console: Console) -> None:
+    def __init__(self, fewest: int, worker: Resources, console: Console, *, said: bool = False) -> None:
         self._fewest, self._worker, self._console = fewest, worker, console
-        self._short, self._ended = False, threading.Event()
+        self._short, self._ended = said, threading.Event()
         self._thread = threading.Thread(target=self._watch, name="room-watch", daemon=True)
 
     def __enter__(self) -> "RoomWatch":

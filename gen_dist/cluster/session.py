@@ -2,7 +2,12 @@
 
 import logging
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import final
 
 import ray
@@ -87,6 +92,30 @@ def connect(console: Console, *, num_cpus: int | None = None, dashboard: bool = 
             log_to_driver=True,
             logging_level=logging.ERROR,
         )
+    if threading.current_thread() is threading.main_thread():
+        # Ray ends a driver that is asked to stop by an exception of its own; ours say how to go on, as at Ctrl-C.
+        signal.signal(signal.SIGTERM, _as_ctrl_c)
+
+
+def _as_ctrl_c(_number: int, frame: FrameType | None) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):  # it ignores Ctrl-C, as what a script starts in the background does
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """What the block changes about signals is undone after it: Ray Tune leaves its own handlers behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def describe_resources() -> str:

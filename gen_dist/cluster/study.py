@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from gen_dist.cluster.session import Resources, connect, describe_resources, how_many_fit, shortage
+from gen_dist.cluster.room import RoomWatch
+from gen_dist.cluster.session import Resources, connect, describe_resources, fits, how_many_fit, shortage
 from gen_dist.cluster.tune import confirm, search
 from gen_dist.config import RunConfig, override
 from gen_dist.distributed.world import World
@@ -55,7 +56,10 @@ def run_study(
     )
     if (waits := shortage(taken)) is not None:
         console.print(waits, highlight=False, soft_wrap=True)
-    with StudyWatcher(ledger.study, folder, console, lambda name: child_tracker(ledger, terms, name)) as watcher:
+    with (
+        StudyWatcher(ledger.study, folder, console, lambda name: child_tracker(ledger, terms, name)) as watcher,
+        RoomWatch(taken.workers, replace(taken, workers=1), console, said=not fits(taken)),
+    ):
         left = [t for t in ledger.trials() if t.state in ("pending", "running")]
         if left or len(ledger.trials()) < ledger.study.num_trials:
             search(ledger, terms.judging, resources=taken, watcher=watcher, budget=budget)

@@ -4,13 +4,14 @@ import json
 import random
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
 import ray
 import ray.tune
-from ray.tune import Callback, Checkpoint, PlacementGroupFactory, TuneConfig, Tuner
+from ray.tune import Callback, Checkpoint, FailureConfig, PlacementGroupFactory, TuneConfig, Tuner
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
@@ -22,27 +23,30 @@ from ray.tune.schedulers import (
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from gen_dist.cluster.group import together
+from gen_dist.cluster.group import INTERRUPTIONS, last_line, together
 from gen_dist.cluster.searching import START, LedgerSearcher, trial_called
-from gen_dist.cluster.session import Resources
+from gen_dist.cluster.session import Resources, signals_kept
 from gen_dist.config import RunConfig
-from gen_dist.data.storage import open_storage
+from gen_dist.data.storage_patient import patiently
 from gen_dist.distributed.seeding import seed_for
 from gen_dist.distributed.world import World
 from gen_dist.serialization import from_json, to_json
 from gen_dist.tuning.binding import apply
-from gen_dist.tuning.ledger import Ledger, open_ledger
+from gen_dist.tuning.ledger import Ledger
 from gen_dist.tuning.records import ConfirmationRecord, StudyRecord, TrialRecord
+from gen_dist.tuning.score import WORST_SCORE
 from gen_dist.tuning.space import Values, mutate
 from gen_dist.workflows.budget import Budget
 from gen_dist.workflows.confirmation import ConfirmationJob, run_confirmation
 from gen_dist.workflows.job import Judging
+from gen_dist.workflows.study_place import PATIENCE_SECONDS, study_at
 from gen_dist.workflows.trial import News, TrialJob, concluded, run_trial
 from gen_dist.workflows.watcher import StudyWatcher
 
 CLOCK = "samples_seen"  # images shown to any critic: the same for every trial, and kept over restarts
 POINTER = "checkpoint.json"
-CONFIRMATION_RETRIES = 3
+MAX_RESTARTS = 8
+"""Of a trial or a confirmation whose process, node or store was lost; it goes on from its newest checkpoint."""
 
 
 def search(
@@ -85,10 +89,12 @@ def search(
         run_config=ray.tune.RunConfig(
             storage_path=ledger.storage.child("ray").uri,
             verbose=0,
+            failure_config=FailureConfig(max_failures=MAX_RESTARTS),
             callbacks=[_Bookkeeper(ledger, watcher, budget)],
         ),
     )
-    tuner.fit()
+    with signals_kept():
+        tuner.fit()
 
 
 def confirm(jobs: Sequence[ConfirmationJob], *, resources: Resources, watcher: StudyWatcher) -> None:
@@ -100,8 +106,8 @@ def confirm(jobs: Sequence[ConfirmationJob], *, resources: Resources, watcher: S
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
             scheduling_strategy=PlacementGroupSchedulingStrategy(place, 0, placement_group_capture_child_tasks=True),
-            max_retries=CONFIRMATION_RETRIES,
-            retry_exceptions=False,
+            max_retries=MAX_RESTARTS,
+            retry_exceptions=list(INTERRUPTIONS),
         )
         waiting[remote.remote(to_json(job))] = job, place
     while waiting:
@@ -110,8 +116,8 @@ def confirm(jobs: Sequence[ConfirmationJob], *, resources: Resources, watcher: S
         try:
             record = from_json(ray.get(ready[0]), ConfirmationRecord)
         except ray.exceptions.RayError as error:
-            record = replace(job.record, state="failed", error=str(error).strip().splitlines()[-1])
-            open_ledger(open_storage(job.study)).write_confirmation(record)
+            record = replace(job.record, state="failed", error=last_line(error))
+            study_at(job.study).write_confirmation(record)
         remove_placement_group(place)
         watcher.confirmed(record)
 
@@ -129,7 +135,7 @@ def _follow_confirmation(job: str, world: World) -> None:
 
 def _trial(config: dict[str, Any], study_uri: str, judging: str) -> None:
     """What runs in a trial's process."""
-    ledger = open_ledger(open_storage(study_uri))
+    ledger = study_at(study_uri)
     record = trial_called(ledger, ray.tune.get_context().get_trial_id(), config)
     pointer = ray.tune.get_checkpoint()
     if pointer is not None:
@@ -144,9 +150,18 @@ def _trial(config: dict[str, Any], study_uri: str, judging: str) -> None:
     try:
         with together(_follow_trial, to_json(job)) as world:
             run_trial(job, _report, device=world.device, world=world)
-    except Exception as error:
-        ledger.write_trial(replace(ledger.trial(record.id), state="failed", error=f"{type(error).__name__}: {error}"))
+    except INTERRUPTIONS as error:  # Tune starts the trial again, wherever there is room
+        with suppress(*INTERRUPTIONS):
+            ledger.write_trial(replace(ledger.trial(record.id), error=_described(error)))
         raise
+    except Exception as error:  # noqa: BLE001 - its own fault, which would only come again: an outcome of the trial
+        failed = replace(ledger.trial(record.id), state="failed", score=WORST_SCORE, error=_described(error))
+        ledger.write_trial(failed)
+        _report(News(record=failed))
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _follow_trial(job: str, world: World) -> None:
@@ -165,13 +180,21 @@ def _report(news: News) -> None:
     with tempfile.TemporaryDirectory() as folder:
         pointer = {"checkpoint": news.record.checkpoint, "trial": news.record.id}
         Path(folder, POINTER).write_text(json.dumps(pointer))
-        ray.tune.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+        # Tune copies the pointer to the study's place by itself, before anybody is told, and gives up after seconds.
+        patiently(
+            lambda: ray.tune.report(metrics, checkpoint=Checkpoint.from_directory(folder)),
+            PATIENCE_SECONDS,
+            "the study's place",
+            outages=(OSError,),
+        )
 
 
 def _from_pointer(study: StudyRecord, record: TrialRecord, values: Values, pointer: Checkpoint) -> TrialRecord:
     """The trial as it goes on: from its own checkpoint, or from another's whose place it took over."""
     with pointer.as_directory() as folder:
         content = json.loads(Path(folder, POINTER).read_text())
+    if content["trial"] == record.id and study.scheduler != "pbt":
+        return record  # it names its newest checkpoint, of which Tune may not have heard; older ones are deleted
     record = replace(record, checkpoint=content["checkpoint"])
     if content["trial"] == record.id:
         return record
@@ -257,10 +280,14 @@ class _Bookkeeper(Callback):  # type: ignore[misc]
             self._ledger.write_trial(record)
         self._watcher.ended(record)
 
+    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
+        """A trial's process, node or store was lost; Tune starts it again."""
+        self._watcher.interrupted(trial_called(self._ledger, trial.trial_id, trial.config))
+
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: Any) -> None:
-        """A trial crashed: that is an outcome of the trial, and not the end of the study."""
+        """A trial was interrupted once too often: that is an outcome of the trial, and not the end of the study."""
         record = trial_called(self._ledger, trial.trial_id, trial.config)
-        if record.error is None:
-            record = replace(record, state="failed", error="its process died")
-            self._ledger.write_trial(record)
+        cause = record.error or "its process died"
+        record = replace(record, state="failed", error=f"{cause} (start {trial.num_failures} of it)")
+        self._ledger.write_trial(record)
         self._watcher.ended(record)

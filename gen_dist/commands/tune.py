@@ -22,6 +22,7 @@ from gen_dist.workflows.job import Judging
 from gen_dist.workflows.names import checked_model_name, checked_name, model_name_of, unique_name
 from gen_dist.workflows.registration import register_winner
 from gen_dist.workflows.study import SchedulerName, SearcherName, StudySettings, new_study, terms_of
+from gen_dist.workflows.study_place import study_at
 
 
 def tune(
@@ -76,7 +77,7 @@ def tune(
         trials: how many; the space has a default.
         time_budget: of the whole study, e.g. 20m; the search has a little less than half of it.
         images: that a full trial draws; a quarter of the preset's when left out.
-        confirm: how many of the best settings are trained again.
+        confirm: how many of the best settings are trained again; 0 for none, and nothing is registered then.
         confirm_images: that a confirmation draws; the preset's when left out.
         seeds: how often each of the best settings is trained again.
         searcher: tpe learns from earlier trials, random does not.
@@ -101,6 +102,19 @@ def tune(
     root = open_storage(studies)
     name = checked_name("study", resume or name or unique_name("tune"))
     if resume is None:
+        settings = StudySettings(
+            space=space,
+            dimensions=dimension,
+            searcher=searcher,
+            scheduler=scheduler,
+            num_trials=trials,
+            images_per_trial=images,
+            confirm_images=confirm_images,
+            confirm=confirm,
+            num_seeds=seeds,
+            time_budget_seconds=None if time_budget is None else seconds_of(time_budget),
+            seed=seed,
+        )
         dataset = dataset_of(data, console)
         new_study(
             name,
@@ -108,19 +122,7 @@ def tune(
             preset,
             override(preset_named(preset), overrides or {}),
             dataset,
-            StudySettings(
-                space=space,
-                dimensions=dimension,
-                searcher=searcher,
-                scheduler=scheduler,
-                num_trials=trials,
-                images_per_trial=images,
-                confirm_images=confirm_images,
-                confirm=confirm,
-                num_seeds=seeds,
-                time_budget_seconds=None if time_budget is None else seconds_of(time_budget),
-                seed=seed,
-            ),
+            settings,
             judging=Judging(
                 extractor=extractor,
                 split="validation",
@@ -133,7 +135,8 @@ def tune(
         )
     folder = root.child(name)
     seconds = None if resume is None or time_budget is None else seconds_of(time_budget)
-    ledger = open_ledger(folder)
+    open_ledger(folder)  # where a place is mistyped, nobody should wait for it
+    ledger = study_at(folder.uri)
     tracker = study_tracker(ledger)
     try:
         run_study(ledger, tracker, console, resources=resources, seconds=seconds)

@@ -121,14 +121,20 @@ class Dataset:
         return SplitReader(self._storage, self.spec, split)
 
 
-def open_dataset(uri: str | Path) -> Dataset:
+def open_dataset(uri: str | Path, *, patience_seconds: float = 0.0) -> Dataset:
     """The dataset that `gen-dist import` made there.
+
+    Args:
+        uri: of its folder.
+        patience_seconds: how long the place may be away, now and whenever something is read, before that is an error.
 
     Raises:
         DataError: there is no complete dataset, or one of another schema version.
         StorageError: the place can't be read.
     """
     storage = open_storage(uri)
+    if patience_seconds:
+        storage = storage.patient(patience_seconds)
     try:
         data = storage.read_bytes(MANIFEST)
     except FileNotFoundError as error:

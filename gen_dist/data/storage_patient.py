@@ -80,19 +80,33 @@ class PatientBackend:
         return self._again(lambda: self._backend.open_input(name))
 
     def _again(self, request: Callable[[], T]) -> T:
-        began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                answer = request()
-            except AwayError as error:
-                left = began + self._seconds - time.monotonic()
-                if left <= 0:
-                    raise
-                if pause == FIRST_PAUSE_SECONDS:
-                    _log.warning("%s; waiting for it, for up to %.0f minutes", error, self._seconds / 60)
-                time.sleep(min(pause, left))
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-            else:
-                if pause != FIRST_PAUSE_SECONDS:
-                    _log.warning("%s answers again", self.uri(""))
-                return answer
+        return patiently(request, self._seconds, self.uri(""))
+
+
+def patiently(
+    request: Callable[[], T], seconds: float, place: str, *, outages: tuple[type[Exception], ...] = (AwayError,)
+) -> T:
+    """What the request answers, made again and again while the place is away.
+
+    Args:
+        request: may be carried out twice without harm.
+        seconds: how long the place may be away before its error is passed on.
+        place: its name, for people.
+        outages: errors that say that it is away.
+    """
+    began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            answer = request()
+        except outages as error:
+            left = began + seconds - time.monotonic()
+            if left <= 0:
+                raise
+            if pause == FIRST_PAUSE_SECONDS:
+                _log.warning("%s; waiting for it, for up to %.0f minutes", error, seconds / 60)
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        else:
+            if pause != FIRST_PAUSE_SECONDS:
+                _log.warning("%s answers again", place)
+            return answer

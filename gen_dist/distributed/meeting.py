@@ -54,3 +54,8 @@ class Meeting:
             yield World.current(device)
         finally:
             dist.destroy_process_group()
+
+
+def is_lost_contact(error: Exception) -> bool:
+    """Whether this is what gloo or NCCL say when another worker is gone; gloo's errors have no type of their own."""
+    return isinstance(error, dist.DistError) or (type(error) is RuntimeError and "gloo" in str(error))

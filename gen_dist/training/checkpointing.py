@@ -27,6 +27,10 @@ class CheckpointWarning(UserWarning):
     """A checkpoint could not be written or read; training goes on."""
 
 
+class UnwrittenError(CheckpointError):
+    """The last checkpoint of a run could not be written."""
+
+
 class WritingForbiddenError(ValueError):
     """The checkpoints of this run are somebody else's now."""
 
@@ -87,7 +91,7 @@ class CheckpointWriter:
 
         Raises:
             WritingForbiddenError: nothing may be written any more.
-            CheckpointError: the newest checkpoint could not be written.
+            UnwrittenError: the newest checkpoint could not be written.
         """
         if self._thread.is_alive():
             self._queue.put(None)
@@ -95,7 +99,7 @@ class CheckpointWriter:
         if self._forbidden is not None:
             raise self._forbidden
         if self._failure is not None:
-            raise CheckpointError(
+            raise UnwrittenError(
                 f"the last checkpoint could not be written below {self.storage.uri}: {self._failure}. The newest "
                 f"complete one is {self.last_key or 'none of this start'}: put that right, then go on with --resume"
             ) from self._failure

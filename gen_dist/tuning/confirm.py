@@ -51,8 +51,7 @@ def to_confirm(trials: Iterable[TrialRecord], num: int) -> tuple[TrialRecord, ..
     Trials that diverged, and those that a scheduler stopped early, are left out as long as others are there: a
     configuration that was never trained to its end has shown too little.
     """
-    if num < 1:
-        raise ValueError(f"num is {num}: confirm at least one configuration")
+    assert num >= 0, "the settings of a study refuse it"
     candidates = [t for t in trials if t.scored and t.outcome is not None and t.outcome.kind != "diverged"]
     candidates.sort(key=lambda trial: (trial.stopped_early, _score(trial), trial.number))
     chosen: dict[str, TrialRecord] = {}

@@ -9,7 +9,7 @@ import torch
 
 from gen_dist.bundle.bundle import copy_bundle, save_bundle
 from gen_dist.config import RunConfig
-from gen_dist.data.storage import Storage, open_storage
+from gen_dist.data.storage import Storage
 from gen_dist.distributed.world import World
 from gen_dist.evaluation.protocol import EvaluationRecord
 from gen_dist.learner import Learner
@@ -18,12 +18,13 @@ from gen_dist.training.checkpointing import CheckpointWriter, agreed_checkpoint
 from gen_dist.training.fit import Keeping, Request, fit
 from gen_dist.training.training import Diverged, Row, Training
 from gen_dist.tuning.diagnosis import diagnose
-from gen_dist.tuning.ledger import confirmation_folder, open_ledger
+from gen_dist.tuning.ledger import confirmation_folder
 from gen_dist.tuning.outcome import Divergence
 from gen_dist.tuning.records import ConfirmationRecord, Spent
 from gen_dist.workflows.foundation import set_out
 from gen_dist.workflows.job import BUNDLE, CHECKPOINTS, Judging
 from gen_dist.workflows.pictures import sample_sheet
+from gen_dist.workflows.study_place import study_at
 from gen_dist.workflows.trial import SHEET, judge_of, opened
 
 EVALUATION = "evaluation.json"
@@ -76,13 +77,13 @@ class Confirmation:
 
     def __init__(self, job: ConfirmationJob, config: RunConfig, training: Training, device: torch.device) -> None:
         self.job, self.config, self.training, self.device = job, config, training, device
-        self.ledger = open_ledger(open_storage(job.study))
+        self.ledger = study_at(job.study)
         self.record = replace(job.record, state="running")
 
     @property
     def folder(self) -> Storage:
         """The run's folder in the study."""
-        return open_storage(self.job.study).child(confirmation_folder(self.record.trial_id, self.record.seed))
+        return self.ledger.storage.child(confirmation_folder(self.record.trial_id, self.record.seed))
 
     def run(self) -> ConfirmationRecord:
         """Train to the end of the budget, judge, write down."""

@@ -41,7 +41,7 @@ class StudySettings:
         images_per_trial: images drawn by a full trial, or None for a quarter of the preset's.
         confirm_images: images drawn by a confirmation run, or None for the preset's.
         evaluations: of one trial, evenly spread.
-        confirm: how many configurations are trained again.
+        confirm: how many configurations are trained again; with none, nothing is registered.
         num_seeds: how often each.
         time_budget_seconds: of the whole study, or None.
         seed: of the search.
@@ -59,6 +59,12 @@ class StudySettings:
     num_seeds: int = 3
     time_budget_seconds: float | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.confirm < 0 or self.num_seeds < 1:
+            raise ValueError(
+                f"--confirm {self.confirm} --seeds {self.num_seeds}: confirm 0 or more, each with 1 seed or more"
+            )
 
 
 @final

@@ -1,7 +1,7 @@
 """One trial of a search: trains a configuration, is judged as it goes, and writes down all that the study must know."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import final
@@ -10,17 +10,23 @@ import torch
 
 from gen_dist.config import RunConfig
 from gen_dist.data.dataset import Dataset, open_dataset
-from gen_dist.data.storage import open_storage
 from gen_dist.distributed.world import World
 from gen_dist.evaluation.evaluator import Evaluator
 from gen_dist.learner import Learner
 from gen_dist.models.gan.game import objective_of
-from gen_dist.training.checkpoint import Checkpoint, capture, complete_keys, read_checkpoint, write_checkpoint
+from gen_dist.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    capture,
+    complete_keys,
+    read_checkpoint,
+    write_checkpoint,
+)
 from gen_dist.training.checkpointing import agreed_checkpoint
 from gen_dist.training.fit import Keeper, Keeping, Observers, fit
 from gen_dist.training.training import Diverged, Row, Training
 from gen_dist.tuning.diagnosis import diagnose
-from gen_dist.tuning.ledger import open_ledger, trial_folder
+from gen_dist.tuning.ledger import trial_folder
 from gen_dist.tuning.outcome import Divergence
 from gen_dist.tuning.records import Spent, TrialRecord
 from gen_dist.tuning.score import WORST_SCORE, stability_score
@@ -29,6 +35,7 @@ from gen_dist.workflows.foundation import set_out
 from gen_dist.workflows.job import CHECKPOINTS, Judging
 from gen_dist.workflows.judging import make_judge
 from gen_dist.workflows.pictures import sample_sheet
+from gen_dist.workflows.study_place import PATIENCE_SECONDS, study_at, study_folder
 
 SHEET = "samples.png"
 
@@ -120,11 +127,12 @@ class Trial:
         self, job: TrialJob, config: RunConfig, training: Training, judge: Evaluator, tell: Callable[[News], None]
     ) -> None:
         self.job, self.config, self.training, self.judge, self.tell = job, config, training, judge, tell
-        self.record = replace(job.record, state="running")
-        self.ledger = open_ledger(open_storage(job.study))
+        self.record = replace(job.record, state="running", error=None)
+        self.ledger = study_at(job.study)
         self._evaluations: list[Row] = []
         self._rows: list[Row] = []
         self._sheet: bytes | None = None
+        self._told = False
 
     def run(self, checkpoint: Checkpoint | None) -> TrialRecord:
         """Train to the end."""
@@ -145,11 +153,17 @@ class Trial:
                 self.record, self.config, self.ledger.study.anchors, Divergence.from_facts(diverged.facts())
             )
             self.ledger.write_trial(self.record)
-            self.tell(News(record=self.record, rows=list(self._rows)))
+            self._tell(News(record=self.record, rows=list(self._rows)))
             return self.record
         self.record = concluded(self._current(), self.config, self.ledger.study.anchors)
         self.ledger.write_trial(self.record)
+        if not self._told:  # its process was lost after the last checkpoint, and nothing was left to train
+            self._tell(News(record=self.record))
         return self.record
+
+    def _tell(self, news: News) -> None:
+        self._told = True
+        self.tell(news)
 
     def _judge(self, learner: Learner, _moment: object) -> Row:
         return dict(self.judge.evaluate(learner, ema=bool(self.training.state.ema.weights)).metrics)
@@ -161,7 +175,7 @@ class Trial:
 
     def submit(self, checkpoint: Checkpoint) -> None:
         """Write checkpoint, sheet and record, in this order: the record names the other two. Then tell."""
-        folder = open_storage(self.job.study).child(trial_folder(self.record.id))
+        folder = self.ledger.storage.child(trial_folder(self.record.id))
         checkpoints = folder.child(CHECKPOINTS)
         key = write_checkpoint(checkpoints, checkpoint)
         if self._sheet is not None:
@@ -175,7 +189,7 @@ class Trial:
         if self.ledger.study.scheduler != "pbt":  # in a population, another trial may go on from any of them
             for old in complete_keys(checkpoints)[self.config.training.keep_checkpoints :]:
                 checkpoints.delete(old)
-        self.tell(News(record=self.record, rows=list(self._rows), evaluation=self._evaluations[-1]))
+        self._tell(News(record=self.record, rows=list(self._rows), evaluation=self._evaluations[-1]))
         self._rows.clear()
 
     def _current(self) -> TrialRecord:
@@ -206,7 +220,9 @@ def concluded(
     broken = record.score is None or outcome.kind == "diverged"  # numbers may explode before they stop being finite
     score = WORST_SCORE if broken else record.score
     stopped_early = stopped_early and record.spent.images < config.training.images
-    return replace(record, state="finished", outcome=outcome, score=score, stopped_early=stopped_early)
+    return replace(
+        record, state="finished", outcome=outcome, score=score, stopped_early=stopped_early, error=None
+    )  # it may have been interrupted on the way
 
 
 def with_origin(record: TrialRecord, training: Training, checkpoint: Checkpoint | None) -> TrialRecord:
@@ -227,11 +243,21 @@ def with_origin(record: TrialRecord, training: Training, checkpoint: Checkpoint 
 
 
 def starting_point(job: TrialJob, world: World) -> Checkpoint | None:
-    """Where the trial goes on: the checkpoint that its record names, else its own newest one, else the start."""
-    if job.record.checkpoint is not None:
-        folder, key = job.record.checkpoint.rsplit("/", 1)
-        return read_checkpoint(open_storage(folder), key)
-    return agreed_checkpoint(open_storage(job.study).child(trial_folder(job.record.id)).child(CHECKPOINTS), world)
+    """Where the trial goes on: the checkpoint that its record names, else its own newest sound one, else the start.
+
+    Raises:
+        CheckpointError: it took over another trial's checkpoint, or went on from there, and that one is damaged.
+    """
+    record = job.record
+    if record.checkpoint is not None:
+        folder, key = record.checkpoint.rsplit("/", 1)
+        named = None
+        with nullcontext() if record.parent_checkpoint is not None else suppress(CheckpointError):
+            named = read_checkpoint(study_folder(folder), key)
+        (damaged,) = world.any(named is None)
+        if not damaged:
+            return named
+    return agreed_checkpoint(study_folder(job.study).child(trial_folder(record.id)).child(CHECKPOINTS), world)
 
 
 def _keeping(job: TrialJob, writer: Keeper | None) -> Keeping:
@@ -245,7 +271,7 @@ def opened(data: str, digest: str) -> Dataset:
     Raises:
         ValueError: it is not the one that the study began with.
     """
-    dataset = open_dataset(data)
+    dataset = open_dataset(data, patience_seconds=PATIENCE_SECONDS)
     if dataset.digest != digest:
         raise ValueError(f"{data} has changed since the study began: digest {dataset.digest[:12]}, was {digest[:12]}")
     return dataset

@@ -75,6 +75,15 @@ class StudyWatcher:
             if row:
                 _log(tracker, row)
 
+    def interrupted(self, record: TrialRecord) -> None:
+        """A trial's process, node or store was lost; it starts again as soon as there is room."""
+        cause = record.error or "its process died"
+        self._console.print(
+            f"{record.id}  was interrupted ({cause}); it goes on from image {record.spent.images:,} when there is room",
+            highlight=False,
+            soft_wrap=True,
+        )
+
     def ended(self, record: TrialRecord) -> None:
         """A trial ended."""
         self._trials[record.id] = record

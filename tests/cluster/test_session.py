@@ -1,8 +1,20 @@
 """What a run takes of a cluster."""
 
+import signal
+from typing import Any
+
 import pytest
 
-from gen_dist.cluster.session import EXPECT_GPUS_VARIABLE, GPU_SHARE, Resources, fits, has_gpus, how_many_fit, shortage
+from gen_dist.cluster.session import (
+    EXPECT_GPUS_VARIABLE,
+    GPU_SHARE,
+    Resources,
+    fits,
+    has_gpus,
+    how_many_fit,
+    shortage,
+    signals_kept,
+)
 
 
 def test_gpus_are_asked_for_where_they_are_expected(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,3 +51,16 @@ def test_a_trial_that_has_no_room_says_what_it_waits_for(ray_cluster: None) -> N
 def test_workers_that_share_a_gpu_are_refused() -> None:
     with pytest.raises(ValueError, match=r"2 workers with 0.5 GPUs each: NCCL wants one for each worker"):
         Resources(workers=2, gpus=0.5)
+
+
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
+def test_a_request_to_end_is_taken_as_ctrl_c(ray_cluster: None, ctrl_c: Any) -> None:
+    """Also where Ctrl-C itself is ignored, and after Ray Tune has left a handler of its own that does nothing."""
+    before = signal.signal(signal.SIGINT, ctrl_c)
+    try:
+        with signals_kept():
+            signal.signal(signal.SIGINT, lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)

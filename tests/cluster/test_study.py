@@ -1,6 +1,9 @@
 """A whole study through the command that people type: killed, resumed, reported, registered."""
 
+import io
 import random
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -9,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -24,11 +28,12 @@ from gen_dist.training.checkpoint import read_checkpoint
 from gen_dist.tuning.ledger import Ledger, open_ledger
 from gen_dist.tuning.records import TrialRecord
 from gen_dist.workflows.job import Judging
-from gen_dist.workflows.study import StudySettings, new_study
+from gen_dist.workflows.study import SchedulerName, StudySettings, new_study
 
 SMALL = {"model.generator_channels": 8, "model.critic_channels": 8, "training.batch_size": 32}
 PROGRAM = "import sys; from gen_dist.cli import main; sys.exit(main())"
 NUM_TRIALS = 5
+IMAGES = 3_200
 
 
 def tune_command(*arguments: str) -> list[str]:
@@ -87,7 +92,16 @@ def test_a_killed_study_goes_on_from_its_ledger(
     assert tuple(champion.sample(3, seed=0).shape) == (3, 1, 8, 8)
 
 
-def population(digits: Path, folder: Path, **changes: Any) -> Ledger:
+def population(
+    digits: Path,
+    folder: Path,
+    *,
+    scheduler: SchedulerName = "pbt",
+    num_trials: int = 4,
+    images: int = 12_800,
+    confirm: int = 1,
+    **changes: Any,
+) -> Ledger:
     base = override(preset("dcgan-8"), {**SMALL, **changes})
     return new_study(
         "population",
@@ -99,10 +113,10 @@ def population(digits: Path, folder: Path, **changes: Any) -> Ledger:
             space="quick",
             dimensions=("objective=preset", "critic_normalization=preset", "generator_learning_rate=1e-5:1e-2:log"),
             searcher="random",
-            scheduler="pbt",
-            num_trials=4,
-            images_per_trial=12_800,
-            confirm=1,
+            scheduler=scheduler,
+            num_trials=num_trials,
+            images_per_trial=images,
+            confirm=confirm,
             num_seeds=1,
             confirm_images=640,
         ),
@@ -129,7 +143,9 @@ def test_a_population_of_trials_with_two_workers_each(digits: Path, tmp_path: Pa
 
 def run_population(ledger: Ledger, resources: Resources) -> None:
     """Run it, and check by digest what its trials took over."""
+    ctrl_c = signal.getsignal(signal.SIGINT)
     run_study(ledger, NoTracker(), Console(quiet=True), resources=resources, seconds=None)
+    assert signal.getsignal(signal.SIGINT) is ctrl_c, "what Tune does at Ctrl-C stays after it"
     trials = {trial.id: trial for trial in ledger.trials()}
     assert {trial.state for trial in trials.values()} == {"finished"}, [
         (t.id, t.state, t.error) for t in trials.values()
@@ -156,6 +172,43 @@ def run_population(ledger: Ledger, resources: Resources) -> None:
 def located(checkpoint: str) -> tuple[Storage, str]:
     folder, key = checkpoint.rsplit("/", 1)
     return open_storage(folder), key
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_lost_process_costs_no_trial_and_a_mistake_is_not_made_twice(digits: Path, tmp_path: Path) -> None:
+    """Each trial has two workers, and the second one is lost: the first one sees but a closed connection."""
+    changes = {"training.num_micro_batches": 2, "training.rounds_per_report": 5}
+    ledger = population(digits, tmp_path / "lost", scheduler="none", num_trials=2, images=IMAGES, confirm=0, **changes)
+    ledger.write_trial(TrialRecord(id="t0000", number=0, values={}, config=preset("dcgan-8").to_json()))
+    console = Console(file=io.StringIO(), width=500)
+
+    def evaluated() -> bool:
+        return any(trial.id == "t0001" and trial.evaluations for trial in ledger.trials())
+
+    def assassinate() -> None:
+        wait_for(evaluated, study.is_alive)
+        for child in psutil.Process().children(recursive=True):
+            if "ray::_attend" in " ".join(child.cmdline()):
+                child.kill()
+
+    assassin = threading.Thread(target=assassinate)
+    study = threading.current_thread()
+    assassin.start()
+    run_study(ledger, NoTracker(), console, resources=Resources(workers=2), seconds=None)
+    assassin.join()
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    mistaken, lost = ledger.trials()
+    assert mistaken.state == "failed"
+    assert mistaken.error is not None
+    assert "2 workers cannot share 1 micro-batch(es)" in mistaken.error
+    assert "t0000  was interrupted" not in said
+    assert re.search(r"t0001  was interrupted \(LostWorkerError: .*\); it goes on from image [1-9]", said)
+    assert (lost.state, lost.error) == ("finished", None)
+    assert lost.spent.images >= IMAGES
+    images = [row["samples_seen"] for row in lost.evaluations]
+    assert images == sorted(set(images)), "an evaluation came twice"
+    assert len(images) > 2
 
 
 def test_a_preset_without_a_critic_is_refused(digits: Path, tmp_path: Path) -> None:

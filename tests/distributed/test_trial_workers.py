@@ -20,7 +20,7 @@ from gen_dist.tuning.ledger import Ledger, open_ledger
 from gen_dist.tuning.records import TrialRecord
 from gen_dist.workflows.job import Judging
 from gen_dist.workflows.study import StudySettings, new_study, terms_of
-from gen_dist.workflows.trial import TrialJob, run_trial, with_origin
+from gen_dist.workflows.trial import News, TrialJob, run_trial, with_origin
 
 SMALL = {
     "model.generator_channels": 4,
@@ -116,3 +116,16 @@ def test_a_trial_that_holds_other_moments_is_not_taken_for_its_parent(pool: Work
     with pytest.raises(RuntimeError, match="does not hold its weights and moments"):
         with_origin(taken, fresh, checkpoint)
     stream.close()
+
+
+def test_a_trial_that_was_lost_after_its_end_still_says_what_it_reached(ledger: Ledger) -> None:
+    """Ray Tune takes a trial that says nothing at all for a mistake of ours, and ends the study."""
+    news: list[News] = []
+    record = TrialRecord(id="late", number=2, values={}, config=ledger.study.base_config)
+    once = run_trial(job_of(ledger, record), news.append, device=torch.device("cpu"))
+    last = news.pop().record
+    assert last.state == "running"
+    news.clear()
+    again = run_trial(job_of(ledger, last), news.append, device=torch.device("cpu"))
+    assert [(told.record.score, told.evaluation) for told in news] == [(once.score, {})]
+    assert again == once

@@ -101,11 +101,9 @@ class RayCluster:
 
     def start_head(self) -> RayNode:
         """The head, anew if there was one."""
-        options = ["--head", f"--port={self.port}", "--num-cpus=0", f"--temp-dir={self.folder / 'ray'}"]
+        options = ["--head", f"--port={self.port}", "--num-cpus=0"]
         options += ["--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard_port}"]
         options += ["--include-dashboard=true", f"--ray-client-server-port={free_port()}"]
-        # Ray takes living workers on the same machine for the head that was started last, and refuses to start another.
-        (self.folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
         self.head = self._start(options)
         self._wait_for_node(self.head)
         return self.head
@@ -125,6 +123,8 @@ class RayCluster:
         cache.mkdir()
         command = [RAY, "start", "--block", f"--node-name={name}", "--disable-usage-stats", *options]
         command += [f"--object-store-memory={OBJECT_STORE_BYTES}", f"--dashboard-agent-listen-port={free_port()}"]
+        # Nodes that share one share the copy of a job's folder, which each makes anew: the driver would lose its own.
+        command.append(f"--temp-dir={self.folder / 'ray' / str(len(self._started))}")
         environment = self._environment | {"GEN_DIST_CACHE": str(cache)}
         log = self.folder / f"{name}.log"
         node = RayNode(name, Kept(command, environment=environment, log=log, folder=cache), cache, log)

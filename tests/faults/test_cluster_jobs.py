@@ -85,7 +85,7 @@ def assert_nobody_sees_the_secret(site: Site) -> None:
     assert site.canary not in json.dumps(jobs)
     for job in jobs:
         assert site.canary not in json.dumps(site.cluster.ask(f"/api/jobs/{job['submission_id']}/logs"))
-    logs = [path for path in (site.cluster.folder / "ray").glob("session_*/logs/**/*") if path.is_file()]
+    logs = [path for path in (site.cluster.folder / "ray").glob("*/session_*/logs/**/*") if path.is_file()]
     assert logs
     assert not [path.name for path in logs if site.canary.encode() in path.read_bytes()]
     assert not [submitted for submitted in site.submitted if site.canary in submitted.text]

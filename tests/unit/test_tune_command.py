@@ -20,3 +20,10 @@ def test_what_a_refusal_proposes_is_understood(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not have") as again:
         call(tune, [*begun, *proposed[:-2]])
     assert re.findall(r"--dimension \w+=preset", str(again.value)) == [" ".join(proposed[-2:])]
+
+
+@pytest.mark.parametrize("options", [["--confirm", "-1"], ["--seeds", "0"]])
+def test_what_could_only_fail_after_the_search_is_refused_before_it(options: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="confirm 0 or more, each with 1 seed or more"):
+        call(tune, ["--data", "digits", "--studies", str(tmp_path), *options])
+    assert list(tmp_path.iterdir()) == []
