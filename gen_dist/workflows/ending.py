@@ -52,9 +52,8 @@ def trial_table(view: StudyView) -> Table:
     """All trials, the best first, each with its diagnosis."""
     searched = {dimension.name for dimension in view.study.space.dimensions}
     names = [name for name in SHORT if name in searched]  # the report has the others too
-    table = Table(
-        "trial", "distance", "diagnosis", *(SHORT.get(n, n) for n in names), title=f"{len(view.ended)} trials"
-    )
+    title = "1 trial" if len(view.ended) == 1 else f"{len(view.ended)} trials"
+    table = Table("trial", "distance", "diagnosis", *(SHORT.get(n, n) for n in names), title=title)
     for trial in view.ranked:
         settings = (_shown(trial.values[name]) if name in trial.values else "" for name in names)
         table.add_row(trial.id, _distance(trial), _fate(trial), *settings)

@@ -109,8 +109,19 @@ class Selection:
 
     @property
     def best(self) -> Best | None:
-        """The best model so far, or None where none was kept."""
+        """The best model so far, or None where none was kept.
+
+        Raises:
+            ValueError: the file that says so is damaged.
+        """
+        folder = self._job.folder
         try:
-            return from_json(self._job.folder.read_bytes(POINTER).decode(), Best)
+            text = folder.read_bytes(POINTER).decode(errors="replace")
         except FileNotFoundError:
             return None
+        try:
+            return from_json(text, Best)
+        except ValueError as error:
+            raise ValueError(
+                f"{folder.uri}/{POINTER} is damaged ({error}): restore it, or delete it to choose from now on"
+            ) from error

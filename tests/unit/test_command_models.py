@@ -5,8 +5,10 @@ import json
 import pytest
 
 from gen_dist.cli import main
+from gen_dist.commands.entry import split_overrides
+from gen_dist.config import override, paths
 from gen_dist.models.table import FAMILIES
-from gen_dist.presets import PRESETS
+from gen_dist.presets import PRESETS, preset
 
 EXPECTED = {
     "autoregressive": {"samples", "scores"},
@@ -51,6 +53,18 @@ def test_the_list_is_for_people(capsys: pytest.CaptureFixture[str], monkeypatch:
     monkeypatch.setenv("COLUMNS", "160")
     assert main(["models"]) == 0
     output = capsys.readouterr().out
-    for preset in PRESETS:
-        assert preset in output
+    for name in PRESETS:
+        assert name in output
     assert "arXiv:1511.06434" in output
+
+
+def test_every_setting_of_a_preset_is_listed_as_the_option_that_changes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--settings", "dcgan-8"]) == 0
+    listed = dict(line.strip().split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    _, values = split_overrides([word for option, text in listed.items() for word in (option, *text.split())])
+    config = preset("dcgan-8")
+    assert {option.removeprefix("--").replace("-", "_") for option in listed} == set(paths(config))
+    assert set(values) == {path for path in paths(config) if "." in path}  # the others are the command's own
+    typed = {path: value for path, value in values.items() if value != "()"}
+    assert len(typed) > 20
+    assert override(config, typed) == config

@@ -60,6 +60,10 @@ def test_the_best_of_several_models_is_kept_over_a_restart(dataset: Dataset, tmp
     expected = models[200].state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in chosen.state_dict().items())
     assert sorted(path.name for path in (tmp_path / "runs" / "run" / "best").iterdir()) == ["000000000200"]
+    pointer = tmp_path / "runs" / "run" / "best.json"
+    pointer.write_bytes(b"\xff" + pointer.read_bytes())
+    with pytest.raises(ValueError, match=r"runs/run/best\.json is damaged .*delete it"):
+        assert selection.best
 
 
 def test_a_model_that_cannot_score_is_judged_as_it_ends(dataset: Dataset, tmp_path: Path) -> None:
