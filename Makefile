@@ -19,10 +19,8 @@ help: ## list the targets
 tune: $(INSTALLED) ## search GAN settings on real handwritten digits, register the winner (5 minutes at the most)
 	$(BIN)/python jobs/tune_gan.py --data digits --trials 12 --seeds 2 --time-budget 5m
 
-# One process more than there are cores, up to 4: many tests wait for servers and for processes that they start.
-test: check ## static checks, then all tests (about 22 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist=loadfile \
-		--numprocesses=$$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))')
+test: check ## static checks, then all tests (about 25 minutes on 2 cores)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 check: $(INSTALLED) ## static checks: lint, format, types, import layers, spelling
 	$(BIN)/ruff check .
