@@ -1,4 +1,4 @@
-"""Training of the larger GANs beside hand-written PyTorch of the same networks, and what bfloat16 gains there.
+"""Training of the larger GANs beside hand-written PyTorch of the same networks, and bfloat16 beside float32.
 
 Run:
     python benchmarks/gans.py
@@ -50,7 +50,8 @@ def main() -> None:
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, one thread, narrow networks"
     print(f"{where}, torch {torch.__version__}\n")
     print(
-        "| preset | batch | images/s, float32 | beside a bare loop with the same metrics | without metrics | bfloat16 |"
+        "| preset | batch | images/s, float32 | beside a bare loop with the same metrics | without metrics "
+        "| bfloat16 by float32 |"
     )
     print("|---|---|---|---|---|---|")
     for name in NAMES:
@@ -61,12 +62,12 @@ def main() -> None:
         drawn = rounds * config.training.batch_size * critic_updates(config)
         ours = statistics.median(block[clock] for block in taken["gen_dist"])
         with_metrics, without = (ratio(taken["gen_dist"], taken[other], clock) for other in ("with metrics", "without"))
-        gain = bfloat16_gain(name, images, device) if device.type == "cuda" else "-"
-        print(f"| {name} | {config.training.batch_size} | {drawn / ours:,.0f} | {with_metrics} | {without} | {gain} |")
+        cost = bfloat16_cost(name, images, device) if device.type == "cuda" else "-"
+        print(f"| {name} | {config.training.batch_size} | {drawn / ours:,.0f} | {with_metrics} | {without} | {cost} |")
     print(f"\nMedians of the ratios of one turn, quartiles in brackets; the target is {TARGET} with metrics.")
 
 
-def bfloat16_gain(name: str, images: Images, device: torch.device) -> str:
+def bfloat16_cost(name: str, images: Images, device: torch.device) -> str:
     """Time with bfloat16 and channels_last by time with float32."""
     trainings = {
         dtype: training_of(setting(name, device, dtype), images, ROUNDS, device) for dtype in ("float32", "bfloat16")
