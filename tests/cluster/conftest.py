@@ -33,8 +33,5 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def child_environment() -> dict[str, str]:
-    """For processes that a test starts: as this one, with one thread, so that results are bit-equal.
-
-    Other tests compute beside these; at the niceness that Ray gives its workers, they would wait for all of them.
-    """
-    return {**os.environ, "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
+    """For processes that a test starts: as this one, with one thread, so that results are bit-equal."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from gen_dist.commands.compare import compare
 from gen_dist.commands.import_ import import_dataset
 from gen_dist.data.storage import open_storage
 from gen_dist.presets import preset
+from gen_dist.tracking.mlflow_tracker import deliver_spool
 from gen_dist.tracking.spool import RunIdentity
 from gen_dist.tracking.tracker import NoTracker
 from gen_dist.workflows.comparison import read_entry
@@ -116,6 +118,10 @@ def test_a_comparison_is_a_run_in_mlflow_with_one_below_it_for_each_preset(
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, env=child_environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    # On a busy machine, what a run has logged may still wait when the command ends, and says so.
+    deadline = time.monotonic() + 120.0
+    while any(backlog.num_waiting for backlog in deliver_spool(tmp_path / "comparisons")):
+        assert time.monotonic() < deadline, "MLflow did not take what was left"
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.get_experiment_by_name("gen_dist")

@@ -32,7 +32,7 @@ from gen_dist.workflows.study import SchedulerName, StudySettings, new_study
 
 SMALL = {"model.generator_channels": 8, "model.critic_channels": 8, "training.batch_size": 32}
 PROGRAM = "import sys; from gen_dist.cli import main; sys.exit(main())"
-NUM_TRIALS = 5
+NUM_TRIALS = 4
 IMAGES = 3_200
 
 
@@ -59,7 +59,7 @@ def test_a_killed_study_goes_on_from_its_ledger(
 ) -> None:
     environment = {**child_environment, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     settings = [f"--{path}={value}" for path, value in SMALL.items()]
-    limits = ["--images=6400", "--confirm=1", "--confirm-images=6400", "--seeds=2", "--num-samples=200"]
+    limits = [f"--images={IMAGES}", "--confirm=1", f"--confirm-images={IMAGES}", "--seeds=2", "--num-samples=200"]
     start = tune_command(
         f"--data={digits}", "--name=killed", f"--trials={NUM_TRIALS}", "--scheduler=none", *limits, *settings
     )
