@@ -34,8 +34,11 @@ SETTINGS = {
     "training.checkpoint-every-seconds": None,
     "training.num-threads": 1,
 }
-PEOPLE = ("jobs/", "RayTrain", "TrainController", "courier_process", "PreemptionWatcher", "JobSupervisor")
-"""What belongs to a run: none of it may be left when it is over."""
+PEOPLE = (
+    *("jobs/", "RayTrain", "TrainController", "courier_process", "PreemptionWatcher", "JobSupervisor"),
+    *("ray::ImplicitFunc", "ray::_confirmation", "ray::_attend"),
+)
+"""What belongs to a run, and to a study and its trials: none of it may be left when it is over."""
 
 
 class Submitted:

@@ -14,7 +14,7 @@ from gen_dist.tuning.ledger import Ledger, confirmation_folder, open_ledger
 from gen_dist.tuning.records import TrialRecord
 
 BATCH = 32
-NUM_TRIALS, EVALUATIONS = 4, 8
+NUM_TRIALS = 4
 TRIAL_IMAGES = 320 * BATCH
 SETTINGS = {
     "model.generator-channels": 8,
